@@ -1,0 +1,326 @@
+"""Labelled micrographs: where they come from, and how to load them.
+
+Real data is never part of this repository. ``registry.csv`` lists each file
+with its sha256 and the address of one pinned version; files are looked for in
+the folder named by ``MCHELPERS_DATA`` (else in the user's cache) and downloaded
+only when they are not there.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+__all__ = [
+    "DATASETS",
+    "DataError",
+    "Dataset",
+    "Micrographs",
+    "data_folder",
+    "fetch",
+    "load_graphene",
+    "read_mask",
+    "read_micrograph",
+    "registry",
+]
+
+
+class DataError(RuntimeError):
+    """A data file is missing, damaged or unreadable; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a reader must know about a data set before using it."""
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    citation: str
+    notes: str
+
+
+DATASETS = {
+    d.name: d
+    for d in (
+        Dataset(
+            "graphene_hrtem",
+            "HRTEM of polycrystalline graphene with contaminant masks",
+            "https://github.com/lbnlcomputerarch/graphene-u-net",
+            "LBNL BSD-3-style licence (The Regents of the University of California, 2021)",
+            "sadre2021",
+            "131 images of 256 x 256 px, 8 bit, stretched image by image; three masks are empty; "
+            "the pixel size was not published",
+        ),
+        Dataset(
+            "graphene_sem",
+            "SEM of CVD graphene on copper with graphene masks",
+            "https://github.com/nanoMFG/unet-sem",
+            "MIT (University of Illinois)",
+            "",
+            "73 images of 1280 x 1024 px, 8 bit; hand-made masks with visible errors",
+        ),
+        Dataset(
+            "flakes",
+            "Optical micrographs of exfoliated flakes with instance masks",
+            "https://github.com/Jaluus/MaskTerial",
+            "MIT",
+            "",
+            "40 images of 1920 x 1200 px, RGB, 18 of them labelled; only thin flakes are labelled",
+        ),
+        Dataset(
+            "wse2_results",
+            "Released per-image predictions of the WSe2 coverage study",
+            "https://github.com/reinhart-group/wse2_coverage",
+            "MIT",
+            "",
+            "6 CSV files: coverage and IoU of each full image",
+        ),
+    )
+}
+
+
+@dataclass
+class Micrographs:
+    """Images with masks, and what is needed to split them honestly.
+
+    Attributes
+    ----------
+    images
+        (N, H, W) float32, in the units the file had.
+    masks
+        (N, H, W) bool, True on the labelled class.
+    names
+        N names, one per image.
+    groups
+        Name of a grouping -> (N,) array of labels; images that share a label
+        must stay on one side of a split.
+    kind
+        ``"real"`` or ``"simulated"``.
+    sha256
+        One hash over all files or arrays.
+    pixel_size_nm
+        (N,) float, nm per pixel; NaN where unknown.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    names: list[str]
+    groups: dict[str, np.ndarray]
+    kind: str
+    sha256: str
+    pixel_size_nm: np.ndarray = field(default=None)
+
+    def __post_init__(self):
+        if self.pixel_size_nm is None:
+            self.pixel_size_nm = np.full(len(self.names), np.nan)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@cache
+def registry() -> dict[str, tuple[str, int, str]]:
+    """Read the list of files: path -> (sha256, bytes, url)."""
+    text = resources.files("mchelpers").joinpath("registry.csv").read_text()
+    rows = csv.DictReader(text.splitlines())
+    return {r["path"]: (r["sha256"], int(r["bytes"]), r["url"]) for r in rows}
+
+
+def data_folder() -> Path:
+    """Return the folder of real data: ``MCHELPERS_DATA``, else the user's cache."""
+    chosen = os.environ.get("MCHELPERS_DATA")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    import pooch
+
+    return Path(pooch.os_cache("mchelpers"))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fetch(path: str, folder: Path | None = None, files: dict | None = None) -> Path:
+    """Find one registered file, downloading it if it is not there yet.
+
+    Parameters
+    ----------
+    path
+        Path as the registry spells it.
+    folder
+        Where to look and to save. By default :func:`data_folder`.
+    files
+        A registry to use in place of the package's own.
+
+    Returns
+    -------
+    Path
+        The file on this machine, its hash checked.
+
+    Raises
+    ------
+    DataError
+        If the path is not registered, the file has the wrong hash, the folder
+        cannot be written, or the download fails or is cut short.
+    """
+    import pooch
+
+    files = registry() if files is None else files
+    folder = data_folder() if folder is None else Path(folder)
+    if path not in files:
+        raise DataError(f"{path!r} is not in the registry; see mchelpers.data.registry()")
+    sha256, size, url = files[path]
+    target = folder / path
+    if target.exists():
+        found = _sha256(target)
+        if found != sha256:
+            raise DataError(
+                f"{target} is not the registered file: sha256 {found[:12]}..., expected "
+                f"{sha256[:12]}... ({target.stat().st_size} bytes, expected {size}). Delete it and "
+                f"run again to download it from {url}"
+            )
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        quiet = pooch.HTTPDownloader(progressbar=False, timeout=30)
+        pooch.retrieve(url, f"sha256:{sha256}", target.name, target.parent, downloader=quiet)
+    except PermissionError as error:
+        raise DataError(
+            f"{target} is missing and {folder} cannot be written; set MCHELPERS_DATA to a folder "
+            "of your own"
+        ) from error
+    except ValueError as error:  # pooch: the hash of what came down is wrong
+        raise DataError(
+            f"{url} came down damaged or cut short (wrong sha256), nothing was kept; run again, "
+            f"and if it stays so download it by hand to {target}"
+        ) from error
+    except OSError as error:  # requests' exceptions are OSErrors
+        raise DataError(
+            f"{target} is not on this machine and could not be downloaded from {url}: {error}. "
+            "Check the network, or set MCHELPERS_DATA to a folder that holds the file"
+        ) from error
+    return target
+
+
+def read_micrograph(path: Path) -> np.ndarray:
+    """Read a grey-scale micrograph of any bit depth.
+
+    Returns
+    -------
+    (H, W) float32
+        Intensity in the file's units. RGB(A) is averaged over the colours
+        where they are equal.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not a single image, is in colour, holds
+        NaN or infinity, or is constant (all black, say).
+    """
+    from skimage.io import imread
+
+    try:
+        image = np.asarray(imread(path))
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as an image ({error}); is it cut short?") from error
+    if image.ndim == 3 and image.shape[-1] in (3, 4):
+        colours = image[..., :3]
+        if np.ptp(colours.astype(float), axis=-1).max() > 0:
+            raise DataError(f"{path} is a colour image; a grey-scale micrograph is needed")
+        image = colours[..., 0]
+    if image.ndim != 2:
+        raise DataError(f"{path} has shape {image.shape}; one (height, width) image is needed")
+    image = image.astype(np.float32)
+    if not np.isfinite(image).all():
+        bad = int((~np.isfinite(image)).sum())
+        raise DataError(f"{path} holds {bad} NaN or infinite pixels; fill or crop them first")
+    if image.min() == image.max():
+        raise DataError(f"{path} is constant ({image.min():g}); there is nothing to segment")
+    return image
+
+
+def read_mask(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a mask; any value above half of the file's range is the labelled class.
+
+    Parameters
+    ----------
+    path
+        Image file, (H, W), 0 on background.
+    shape
+        Shape that the mask must have.
+
+    Returns
+    -------
+    (H, W) bool
+        May be empty: an image without the labelled class is a fact, not an error.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or does not have the shape.
+    """
+    from skimage.io import imread
+
+    try:
+        mask = np.asarray(imread(path))
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as a mask ({error}); is it cut short?") from error
+    if mask.ndim == 3:
+        mask = mask[..., 0]
+    if shape is not None and mask.shape != shape:
+        raise DataError(f"{path} has shape {mask.shape}, its image has {shape}")
+    top = np.iinfo(mask.dtype).max if mask.dtype.kind in "ui" else 1
+    return mask > top / 2
+
+
+def _fetch_all(paths: list[str]) -> list[Path]:
+    from tqdm.auto import tqdm
+
+    folder = data_folder()
+    missing = sum(not (folder / p).exists() for p in paths)
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(fetch, paths)
+        return list(tqdm(found, total=len(paths), desc="download", disable=not missing))
+
+
+def load_graphene() -> Micrographs:
+    """Load the 131 labelled HRTEM images of graphene of Sadre et al. (2021).
+
+    Returns
+    -------
+    Micrographs
+        Images (131, 256, 256) float32 in 0..255, masks of the contaminant,
+        groups ``series`` (images of one focal or time series) and ``date``
+        (day of acquisition), sorted by name.
+    """
+    stem = "graphene_hrtem/training_images/"
+    label_paths = sorted(p for p in registry() if p.startswith(stem) and p.endswith("_LABEL.png"))
+    image_paths = [p.replace("_LABEL", "") for p in label_paths]
+    files = _fetch_all(image_paths + label_paths)
+    image_files, label_files = files[: len(image_paths)], files[len(image_paths) :]
+    images = np.stack([read_micrograph(f) for f in image_files])
+    masks = np.stack([read_mask(f, images.shape[1:]) for f in label_files])
+    names = [f.stem for f in image_files]
+    digest = hashlib.sha256("".join(registry()[p][0] for p in image_paths + label_paths).encode())
+    return Micrographs(
+        images=images,
+        masks=masks,
+        names=names,
+        groups={
+            "series": np.array([re.sub(r"_layer_\d+$", "", n) for n in names]),
+            "date": np.array([n[:9] for n in names]),
+        },
+        kind="real",
+        sha256=digest.hexdigest(),
+    )

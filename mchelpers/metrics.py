@@ -1,0 +1,262 @@
+"""Scores of binary masks: per image and pooled, with empty masks both ways.
+
+Source of the definitions: Sadre et al., Microsc. Microanal. 27, 804 (2021),
+section *Quantitative Comparison*; boundary tolerance after Nikolov et al.,
+J. Med. Internet Res. 23, e26151 (2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+__all__ = [
+    "SCORES",
+    "auc_per_image",
+    "bootstrap",
+    "confusion",
+    "macro",
+    "oracle_threshold",
+    "per_image",
+    "pooled",
+    "surface_dice",
+]
+
+SCORES = ("accuracy", "balanced_accuracy", "jaccard", "f1", "precision", "recall")
+
+
+def _checked(masks: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    masks, truth = np.asarray(masks), np.asarray(truth)
+    if masks.shape != truth.shape or masks.ndim != 3:
+        raise ValueError(
+            f"masks {masks.shape} and truth {truth.shape} must both be (images, height, width)"
+        )
+    if masks.dtype != bool or truth.dtype != bool:
+        raise ValueError(
+            f"masks must be boolean, got {masks.dtype} and {truth.dtype}; apply a threshold first"
+        )
+    return masks, truth
+
+
+def confusion(masks: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None) -> np.ndarray:
+    """Count TP, FP, FN and TN of each image.
+
+    Parameters
+    ----------
+    masks, truth
+        (N, H, W) bool.
+    ignore
+        (H, W) or (N, H, W) bool; True where pixels do not count.
+
+    Returns
+    -------
+    (N, 4) int64
+        TP, FP, FN, TN.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or an array is not boolean.
+    """
+    masks, truth = _checked(masks, truth)
+    counted = np.ones_like(truth) if ignore is None else np.broadcast_to(~ignore, truth.shape)
+    cells = (masks & truth, masks & ~truth, ~masks & truth, ~masks & ~truth)
+    return np.stack([(c & counted).sum((1, 2)) for c in cells], axis=1)
+
+
+def _ratios(counts: np.ndarray, empty: float) -> dict[str, np.ndarray]:
+    """Turn counts (..., 4) into the six scores; 0/0 becomes ``empty``."""
+    tp, fp, fn, tn = np.moveaxis(counts.astype(float), -1, 0)
+
+    def ratio(a, b):
+        return np.divide(a, b, out=np.full_like(a, empty), where=b > 0)
+
+    recall, specificity = ratio(tp, tp + fn), ratio(tn, tn + fp)
+    # As scikit-learn does: a class that is absent from the truth does not count.
+    both = (tp + fn > 0) & (tn + fp > 0)
+    one = np.where(tp + fn > 0, recall, specificity)
+    return {
+        "accuracy": ratio(tp + tn, tp + fp + fn + tn),
+        "balanced_accuracy": np.where(both, (recall + specificity) / 2, one),
+        "jaccard": ratio(tp, tp + fp + fn),
+        "f1": ratio(2 * tp, 2 * tp + fp + fn),
+        "precision": ratio(tp, tp + fp),
+        "recall": recall,
+    }
+
+
+def per_image(
+    masks: np.ndarray,
+    truth: np.ndarray,
+    ignore: np.ndarray | None = None,
+    empty: float = 0.0,
+) -> dict[str, np.ndarray]:
+    """Score each image on its own.
+
+    Parameters
+    ----------
+    masks, truth
+        (N, H, W) bool, prediction and label.
+    ignore
+        (H, W) or (N, H, W) bool; True where pixels do not count.
+    empty
+        Value of a score that is 0/0. 0 is what the graphene study's table
+        must have used (an empty label then scores 0 in Jaccard, F1 and
+        recall); 1 rewards an empty prediction on an empty label.
+
+    Returns
+    -------
+    dict of (N,) float
+        The six :data:`SCORES`.
+    """
+    return _ratios(confusion(masks, truth, ignore), empty)
+
+
+def macro(
+    masks: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None, empty: float = 0.0
+) -> dict[str, float]:
+    """Average the scores over images: every micrograph counts the same."""
+    return {k: float(v.mean()) for k, v in per_image(masks, truth, ignore, empty).items()}
+
+
+def pooled(
+    masks: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None, empty: float = 0.0
+) -> dict[str, float]:
+    """Score all pixels as if they were one image: every pixel counts the same."""
+    counts = confusion(masks, truth, ignore).sum(0)
+    return {k: float(v) for k, v in _ratios(counts, empty).items()}
+
+
+def bootstrap(
+    values: np.ndarray,
+    groups: np.ndarray | None = None,
+    statistic: Callable[[np.ndarray], float] = np.mean,
+    draws: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Interval of a statistic by resampling whole groups with replacement.
+
+    Parameters
+    ----------
+    values
+        (N,) or (N, k) float, one row per image.
+    groups
+        (N,) labels. Images of one group are drawn together, because they are
+        not independent. None draws single images.
+    statistic
+        Function of the resampled rows.
+    draws, level, seed
+        Resamplings, coverage of the interval, random seed.
+
+    Returns
+    -------
+    (low, high)
+        Percentile interval.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two groups, or a value is not finite.
+    """
+    values = np.asarray(values, float)
+    if not np.isfinite(values).all():
+        raise ValueError("values hold NaN or infinity; a mean over them would hide it")
+    labels = np.arange(len(values)) if groups is None else np.asarray(groups)
+    if len(labels) != len(values):
+        raise ValueError(f"{len(values)} values but {len(labels)} group labels")
+    members = [np.flatnonzero(labels == g) for g in np.unique(labels)]
+    if len(members) < 2:
+        raise ValueError("an interval needs at least two groups")
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(0, len(members), (draws, len(members)))
+    stats = [statistic(values[np.concatenate([members[i] for i in row])]) for row in picks]
+    tail = 50 * (1 - level)
+    low, high = np.percentile(stats, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def oracle_threshold(scores: np.ndarray, truth: np.ndarray, steps: int = 64) -> np.ndarray:
+    """Find, for each image, the threshold that its own label likes best.
+
+    Not a method, for it looks at the answer: it is the ceiling that any
+    choice of threshold could reach with these scores.
+
+    Parameters
+    ----------
+    scores
+        (N, H, W) float, larger means more likely labelled.
+    truth
+        (N, H, W) bool.
+    steps
+        Thresholds tried per image, at quantiles of its scores.
+
+    Returns
+    -------
+    (N,) float
+        ``scores > threshold`` has the best F1; the image's maximum where the
+        label is empty (so that the prediction is empty too).
+    """
+    best = np.empty(len(scores))
+    for n, (score, mask) in enumerate(zip(scores, truth)):
+        if not mask.any():
+            best[n] = score.max()
+            continue
+        levels = np.quantile(score, np.linspace(0, 1, steps + 1)[:-1])
+        f1 = [macro((score > t)[None], mask[None])["f1"] for t in levels]
+        best[n] = levels[int(np.argmax(f1))]
+    return best
+
+
+def auc_per_image(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Area under each image's ROC curve; NaN where a label has one class only.
+
+    Parameters
+    ----------
+    scores, truth
+        (N, H, W) float and bool.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    both = [m.any() and not m.all() for m in truth]
+    return np.array(
+        [
+            roc_auc_score(m.ravel(), s.ravel()) if ok else np.nan
+            for s, m, ok in zip(scores, truth, both)
+        ]
+    )
+
+
+def surface_dice(masks: np.ndarray, truth: np.ndarray, tolerance_px: float) -> np.ndarray:
+    """Share of both outlines that lies within a tolerance of the other one.
+
+    Parameters
+    ----------
+    masks, truth
+        (N, H, W) bool.
+    tolerance_px
+        Distance in pixels that still counts as agreement.
+
+    Returns
+    -------
+    (N,) float
+        1 where both are empty, 0 where only one is.
+    """
+    from scipy.ndimage import binary_erosion, distance_transform_edt
+
+    masks, truth = _checked(masks, truth)
+
+    def outline(mask):
+        # The image border is no outline: the region goes on outside the frame.
+        return mask & ~binary_erosion(mask, border_value=1)
+
+    scores = np.empty(len(masks))
+    for n, (a, b) in enumerate(zip(map(outline, masks), map(outline, truth))):
+        if not a.any() or not b.any():
+            scores[n] = float(a.any() == b.any())
+            continue
+        close_a = distance_transform_edt(~b)[a] <= tolerance_px
+        close_b = distance_transform_edt(~a)[b] <= tolerance_px
+        scores[n] = (close_a.sum() + close_b.sum()) / (a.sum() + b.sum())
+    return scores
