@@ -191,6 +191,7 @@ def fetch(path: str, folder: Path | None = None, files: dict | None = None) -> P
                 f"run again to download it from {url}"
             )
         return target
+    pooch.get_logger().setLevel("WARNING")  # its notes would stand on a chapter's page
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         quiet = pooch.HTTPDownloader(progressbar=False, timeout=30)

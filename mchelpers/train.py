@@ -118,7 +118,7 @@ def learning_rate(settings: Fit, step: int, steps_per_epoch: int) -> float:
         raise ValueError(f"schedule must be 'constant' or 'cosine', got {settings.schedule!r}")
     warm = min(1.0, (step + 1) / steps_per_epoch)
     done = step / (settings.epochs * steps_per_epoch)
-    return settings.lr * warm * 0.5 * (1 + np.cos(np.pi * done))
+    return float(settings.lr * warm * 0.5 * (1 + np.cos(np.pi * done)))
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -445,6 +445,7 @@ def cross_validate(
     augment: Callable | None = None,
     score: Callable[[Tensor, Tensor], float] | None = None,
     start: dict[str, Tensor] | None = None,
+    only: int | None = None,
     device: str | torch.device = "cpu",
     workers: int = 1,
     progress: bool = True,
@@ -478,6 +479,8 @@ def cross_validate(
         history for learning curves; it never chooses anything.
     start
         Weights to begin from (pretraining); None begins from random ones.
+    only
+        Train the first so many folds; the logits of the other folds stay 0.
     workers
         Folds trained at once, each on its own CPU thread. Two folds side by
         side are faster than one fold on two threads.
@@ -488,7 +491,8 @@ def cross_validate(
 
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=len(folds) * settings.epochs, desc=name, unit="epoch", disable=not progress)
+    chosen = folds if only is None else folds[:only]
+    bar = tqdm(total=len(chosen) * settings.epochs, desc=name, unit="epoch", disable=not progress)
     threads = torch.get_num_threads()
 
     def one(number: int) -> Path:
@@ -535,12 +539,12 @@ def cross_validate(
         return finished
 
     with ThreadPoolExecutor(workers) as pool:
-        files = list(pool.map(one, range(len(folds))))
+        files = list(pool.map(one, range(len(chosen))))
     torch.set_num_threads(threads)
     bar.close()
 
     logits, histories = None, []
-    for test, file in zip(folds, files):
+    for test, file in zip(chosen, files):
         tensors, note = load_tensors(file)
         if logits is None:
             logits = torch.zeros(len(images), *tensors["logits"].shape[1:])

@@ -1,0 +1,45 @@
+"""Helpers of the book *Micrographs, Measured*.
+
+``import mchelpers`` is cheap; each module is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .run import Run
+
+__version__ = "0.1.0"
+_MODULES = (
+    "atoms",
+    "augment",
+    "bragg",
+    "classical",
+    "data",
+    "lattice",
+    "losses",
+    "metrics",
+    "models",
+    "preprocess",
+    "reduction",
+    "run",
+    "show",
+    "simulate",
+    "train",
+)
+__all__ = ["start", *_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def start(chapter: str, seed: int = 0) -> Run:
+    """Begin a chapter; see :class:`mchelpers.run.Run`."""
+    from .run import Run
+
+    return Run.begin(chapter, seed)

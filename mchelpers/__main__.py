@@ -1,0 +1,138 @@
+"""Command line of the book: ``python -m mchelpers --help``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .record import chapters, check_chapter, find_root
+from .run import TIERS
+
+
+def default_tier() -> str:
+    """Take ``MCHELPERS_TIER``, else ``full`` with a GPU, else ``laptop``."""
+    import torch
+
+    from .run import choose_tier
+
+    return choose_tier(torch.cuda.is_available())
+
+
+def command_execute(root: Path, args) -> list[str]:
+    """Execute chapters and write notebooks, records and generated pages."""
+    from .execute import execute_all
+    from .pages import write_pages
+
+    failures = execute_all(chapters(root, args.name), args.tier or default_tier(), args.accept_drift)
+    if not failures:
+        write_pages(root)
+    return failures
+
+
+def command_check(root: Path, args) -> list[str]:
+    """Hold every page against the record and the claims."""
+    from .claims import check_claims
+    from .pages import check_pages
+
+    faults = [f for c in chapters(root) for f in check_chapter(c, args.allow_smoke)]
+    faults += check_claims(root) + check_install_lines(root)
+    return faults or check_pages(root)
+
+
+def check_install_lines(root: Path) -> list[str]:
+    """List chapters whose Colab install line names another repository than ``_config.yml``."""
+    import yaml
+
+    url = yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"]
+    line = f'%pip install -q "mchelpers @ git+{url}"'
+    return [
+        f"{c.name}: the set-up cell must hold the line {line}"
+        for c in chapters(root)
+        if line not in c.source.read_text(encoding="utf-8")
+    ]
+
+
+def command_pages(root: Path, args) -> list[str]:
+    """Write the generated pages."""
+    from .pages import write_pages
+
+    write_pages(root)
+    return []
+
+
+def command_book(root: Path, args) -> list[str]:
+    """Check the record (after executing at a tier, if one is given) and build the site."""
+    tree = root
+    if args.tier == "smoke":
+        tree = smoke_copy(root)  # a trial: its outputs are no results and must not be published
+        args.allow_smoke = True
+    if args.tier:
+        args.name = ""
+        failures = command_execute(tree, args)
+        if failures:
+            return failures
+    faults = command_check(tree, args)
+    if faults:
+        return faults
+    target = root / "_build" / ("smoke" if args.tier == "smoke" else "")
+    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(tree)]
+    command += ["-W", "-n", "--keep-going", "--path-output", str(target.parent if not args.tier else target)]
+    code = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tree)}).returncode
+    if code:
+        return ["the site has warnings or errors, see above"]
+    return []
+
+
+def smoke_copy(root: Path) -> Path:
+    """Copy what git tracks, and new files it does not ignore, to a folder for a trial."""
+    listed = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-co", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    copy = root / "_build" / "smoke-tree"
+    shutil.rmtree(copy, ignore_errors=True)
+    for name in listed:
+        if (root / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, copy / name)
+    return copy
+
+
+def main() -> int:
+    """Parse the command line and run one command."""
+    parser = argparse.ArgumentParser(prog="python -m mchelpers", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    execute = commands.add_parser("execute", help="execute chapters and record them")
+    execute.add_argument("name", nargs="?", default="", help="chapter, study, or nothing for all")
+    execute.add_argument("--tier", choices=TIERS)
+    execute.add_argument("--accept-drift", action="store_true", help="keep claimed results that moved")
+    execute.set_defaults(command=command_execute)
+
+    check = commands.add_parser("check", help="hold the pages against record and claims")
+    check.add_argument("--allow-smoke", action="store_true")
+    check.set_defaults(command=command_check)
+
+    pages = commands.add_parser("pages", help="write the pages made from the record")
+    pages.set_defaults(command=command_pages)
+
+    book = commands.add_parser("book", help="check, then build the site")
+    book.add_argument("--tier", choices=TIERS, help="execute every chapter first")
+    book.add_argument("--accept-drift", action="store_true")
+    book.set_defaults(command=command_book, allow_smoke=False)
+
+    args = parser.parse_args()
+    faults = args.command(find_root(), args)
+    for fault in faults:
+        print(f"- {fault}", file=sys.stderr)
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

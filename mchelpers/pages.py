@@ -1,0 +1,203 @@
+"""Pages made from the record: verdicts, runs, and the table in the README."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from .claims import Claim, find_result, judge, load_claims, studies
+from .record import Chapter, changed_helpers, chapters, load_record
+from .run import write_atomically
+
+__all__ = ["check_pages", "generate", "write_pages"]
+
+NOTICE = "<!-- Made by `python -m mchelpers pages` from the record; do not edit. -->\n"
+BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
+VERDICTS = (
+    "exceeded",
+    "reproduced",
+    "short",
+    "differs",
+    "other data",
+    "simulated",
+    "not run",
+)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(r) + " |" for r in [header, ["---"] * len(header), *rows]]
+    return "\n".join(lines) + "\n"
+
+
+def study_title(root: Path, study: str) -> str:
+    """Read the title of a study from its index page."""
+    text = (root / "book" / study / "index.md").read_text(encoding="utf-8")
+    return next(x[2:].strip() for x in text.splitlines() if x.startswith("# "))
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _slug(heading: str) -> str:
+    """Spell a heading as GitHub and MyST spell its anchor."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def _claim_row(root: Path, claim: Claim, page: Path) -> list[str]:
+    result, record = (None, None)
+    if claim.comparable != "not-run":
+        result, record = find_result(root, claim)
+        if result is None:
+            raise ValueError(f"claim {claim.id!r}: no result {claim.result!r} in the record")
+    unit = f" {claim.unit}" if claim.unit else ""
+    here, difference, where = "", "", ""
+    if result is not None:
+        spread = f" ± {result['sd']:.3f}" if result["sd"] is not None else ""
+        here = f"{_number(result['mean'])}{spread}{unit} (n = {result['n']}, {record['tier']})"
+        difference = f"{result['mean'] - claim.paper:+.3g}"
+        chapter = claim.result.partition(":")[0]
+        target = f"/book/{claim.study}/{chapter}.ipynb"
+        anchor = f"#{_slug(result['heading'])}" if result.get("heading") else ""
+        where = f"[{chapter}]({target}{anchor})"
+    verdict = f"**{judge(claim, result['mean'] if result else None)}**"
+    why = f"{verdict}: {claim.why}" if claim.why else verdict
+    paper = f"{_number(claim.paper)}{unit}"
+    return [claim.where, claim.metric, paper, here, difference, why, where]
+
+
+def _study_verdicts(root: Path, study: str) -> list[str]:
+    verdicts = []
+    for claim in load_claims(root, study):
+        result = None if claim.comparable == "not-run" else find_result(root, claim)[0]
+        verdicts.append(judge(claim, result["mean"] if result else None))
+    return verdicts
+
+
+def _tiers(root: Path, study: str) -> str:
+    records = [load_record(c) for c in chapters(root, f"{study}/")]
+    return ", ".join(sorted({r["tier"] for r in records if r})) or "-"
+
+
+def _verdict_table(root: Path) -> str:
+    rows = []
+    for study in studies(root):
+        counts = Counter(_study_verdicts(root, study))
+        rows.append(
+            [study_title(root, study), *(str(counts[v] or "-") for v in VERDICTS), _tiers(root, study)]
+        )
+    return _table(["Study", *VERDICTS, "tier"], rows)
+
+
+def _results_page(root: Path, page: Path) -> str:
+    parts = [
+        "# Paper and here, number by number\n",
+        NOTICE,
+        "Each row is one number of a paper. *Here* is the mean of the recorded execution with its "
+        "standard deviation, the number of values and the tier; the verdict is computed from the "
+        "difference and the tolerance in the study's `claims.yml`. {doc}`/book/start/read` "
+        "explains the words.\n",
+    ]
+    for study in studies(root):
+        parts.append(f"## {study_title(root, study)}\n")
+        rows = [_claim_row(root, c, page) for c in load_claims(root, study)]
+        header = ["where", "metric", "paper", "here", "difference", "verdict", "made in"]
+        parts.append(_table(header, rows))
+    return "\n".join(parts)
+
+
+def _runs_page(root: Path) -> str:
+    rows, machines = [], Counter()
+    for chapter in chapters(root):
+        record = load_record(chapter)
+        if record is None:
+            continue
+        m, p = record["machine"], record["packages"]
+        machines[f"{m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, GPU: {m['gpu'] or 'none'}"] += 1
+        older = changed_helpers(chapter, record)
+        rows.append(
+            [
+                f"[{chapter.name}](/book/{chapter.name}.ipynb)",
+                record["tier"],
+                record["executed_at"].replace("T", " ").replace("Z", ""),
+                f"{record['wall_s'] / 60:.1f}",
+                f"{record['training_s'] / 60:.1f}" if record["training_s"] else "-",
+                f"{record['peak_memory_mb']:,.0f}",
+                f"{record['peak_gpu_memory_mb']:,.0f}" if record["peak_gpu_memory_mb"] else "-",
+                p["python"],
+                p.get("torch", "-"),
+                ", ".join(f"`{n}`" for n in older) or "same",
+            ]
+        )
+    header = [
+        "chapter",
+        "tier",
+        "executed (UTC)",
+        "wall, min",
+        "training, min",
+        "memory, MB",
+        "GPU memory, MB",
+        "Python",
+        "torch",
+        "helper functions changed since",
+    ]
+    listed = "\n".join(f"- {name}" for name in sorted(machines))
+    return "\n".join(
+        [
+            "# What ran, where, for how long\n",
+            NOTICE,
+            "*Wall* is the time of the recorded execution from start to end. *Training* is the sum of "
+            "all training epochs when they ran; folds that a page's execution found finished in the "
+            "run folder were not trained again, so that training can exceed wall time. Memory is "
+            "the peak of the chapter's process.\n",
+            _table(header, rows),
+            "Machines of these records:\n",
+            listed + "\n",
+        ]
+    )
+
+
+def generate(root: Path) -> dict[Path, str]:
+    """Make the text of every generated page: path -> text."""
+    record = root / "book" / "record"
+    readme = root / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = _verdict_table(root)
+    return {
+        record / "results.md": _results_page(root, record / "results.md"),
+        record / "runs.md": _runs_page(root),
+        record / "_verdicts.md": NOTICE + "\n" + table,
+        readme: f"{before}{BEGIN}\n{table}{END}{after}",
+    }
+
+
+def write_pages(root: Path) -> None:
+    """Write every generated page."""
+    for path, text in generate(root).items():
+        write_atomically(path, text)
+
+
+def check_pages(root: Path) -> list[str]:
+    """List generated pages that are not what the record makes."""
+    faults = []
+    for path, text in generate(root).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            name = path.relative_to(root)
+            faults.append(f"{name} is not what the record makes; run: python -m mchelpers pages")
+    return faults
+
+
+def banner(chapter: Chapter) -> tuple[str, list[str]] | None:
+    """Say what made a page: one sentence, and the helper functions changed since."""
+    record = load_record(chapter)
+    if record is None:
+        return None
+    m = record["machine"]
+    device = m["gpu"] or f"{m['cpu']}, {m['cores']} cores"
+    sentence = (
+        f"Executed at the {record['tier']} tier on {record['executed_at'][:10]} ({device}; "
+        f"mchelpers at {record['helper'][:8]})."
+    )
+    return sentence, changed_helpers(chapter, record)

@@ -1,0 +1,242 @@
+"""The record of what was executed, and the lock that compares it with what is shown.
+
+A chapter is a pair: ``chapter.md`` is the source, ``chapter.ipynb`` beside it
+holds the outputs. ``book/record/<study>/<chapter>.json`` says which cells made
+those outputs, when, where and with what. The lock refuses a page whose cells,
+outputs or text are not the recorded ones.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = [
+    "Chapter",
+    "changed_helpers",
+    "chapters",
+    "check_chapter",
+    "file_sha256",
+    "find_root",
+    "helper_functions",
+    "helper_hash",
+    "load_record",
+]
+
+MAX_NOTEBOOK_BYTES = 2_000_000
+SHOWN_METADATA = ("mystnb", "tags")
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """The files of one chapter.
+
+    Attributes
+    ----------
+    name
+        ``study/chapter``, e.g. ``graphene_hrtem/03_unet``.
+    root
+        Folder of the book's repository.
+    """
+
+    name: str
+    root: Path
+
+    @property
+    def source(self) -> Path:
+        """The MyST text."""
+        return self.root / "book" / f"{self.name}.md"
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook with the recorded outputs."""
+        return self.root / "book" / f"{self.name}.ipynb"
+
+    @property
+    def record(self) -> Path:
+        """The record of the execution that made the outputs."""
+        return self.root / "book" / "record" / f"{self.name}.json"
+
+
+def find_root(start: Path | None = None) -> Path:
+    """Find the repository: the nearest folder above that holds ``_toc.yml``."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "_toc.yml").exists():
+            return folder
+    raise FileNotFoundError(f"no _toc.yml in {start} or above; run this inside the book's checkout")
+
+
+def chapters(root: Path, pattern: str = "") -> list[Chapter]:
+    """List the executable chapters whose name begins with ``pattern``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    sources = sorted((root / "book").glob("*/[0-9][0-9]_*.md"))
+    names = [f"{s.parent.name}/{s.stem}" for s in sources]
+    chosen = [Chapter(n, root) for n in names if n == pattern or n.startswith(pattern)]
+    if not chosen:
+        raise FileNotFoundError(f"no chapter {pattern!r}; there are: {', '.join(names) or 'none'}")
+    return chosen
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _helper_files(root: Path) -> list[Path]:
+    return sorted((root / "mchelpers").rglob("*.py"))
+
+
+def helper_hash(root: Path) -> str:
+    """Hash the whole helper package."""
+    digest = hashlib.sha256()
+    for file in _helper_files(root):
+        digest.update(str(file.relative_to(root)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _without_docstrings(tree: ast.AST) -> ast.AST:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            if isinstance(getattr(body[0], "value", None), ast.Constant):
+                node.body = body[1:] or [ast.Pass()]
+    return tree
+
+
+def helper_functions(root: Path, modules: list[str] | None = None) -> dict[str, str]:
+    """Hash each function and class of the helper package, without docstrings and comments.
+
+    Parameters
+    ----------
+    root
+        The repository.
+    modules
+        Names of the modules that count; None counts all.
+
+    Returns
+    -------
+    dict
+        ``"train.fit"`` -> first 12 digits of the hash. Module-level statements
+        stand under the module's own name.
+    """
+    found = {}
+    for file in _helper_files(root):
+        parts = file.relative_to(root).with_suffix("").parts
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if modules is not None and module not in modules:
+            continue
+        short = module.partition(".")[2] or module
+        rest = []
+        for node in _without_docstrings(ast.parse(file.read_text(encoding="utf-8"))).body:
+            dump = ast.dump(node)
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                name = f"{short}.{node.name}"
+                found[name] = hashlib.sha256(dump.encode()).hexdigest()[:12]
+            elif not _is_all(node):
+                rest.append(dump)
+        found[short] = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:12]
+    return found
+
+
+def _is_all(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+
+
+def cell_hashes(notebook) -> list[str]:
+    """Hash the source of each code cell, in order."""
+    code = (c for c in notebook.cells if c.cell_type == "code")
+    return [hashlib.sha256(c.source.encode()).hexdigest() for c in code]
+
+
+def load_record(chapter: Chapter) -> dict | None:
+    """Read a chapter's record; None if it was never executed."""
+    if not chapter.record.exists():
+        return None
+    try:
+        return json.loads(chapter.record.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{chapter.record} is damaged ({error}); execute the chapter again") from error
+
+
+def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
+    """Name the helper functions that changed since the chapter was executed.
+
+    Only modules that the chapter used count.
+    """
+    then = record["functions"]
+    now = helper_functions(chapter.root, record["modules"])
+    return sorted(n for n in then.keys() | now.keys() if then.get(n) != now.get(n))
+
+
+def _shown(cell) -> tuple:
+    metadata = {k: cell.metadata[k] for k in SHOWN_METADATA if k in cell.metadata}
+    return cell.cell_type, cell.source.strip(), json.dumps(metadata, sort_keys=True)
+
+
+def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
+    """Compare what a page shows with what was executed.
+
+    Parameters
+    ----------
+    chapter
+        The chapter.
+    allow_smoke
+        Accept a smoke execution (a trial build that is not published).
+
+    Returns
+    -------
+    list of str
+        One sentence per fault, empty if there is none.
+    """
+    import jupytext
+    import nbformat
+
+    if not chapter.notebook.exists():
+        return [f"{chapter.name}: no notebook; run: make chapter NAME={chapter.name}"]
+    notebook = nbformat.read(chapter.notebook, as_version=4)
+    source = jupytext.read(chapter.source)
+    record = load_record(chapter)
+    faults = []
+    if list(map(_shown, source.cells)) != list(map(_shown, notebook.cells)):
+        faults.append("the text and the notebook differ")
+    if chapter.notebook.stat().st_size > MAX_NOTEBOOK_BYTES:
+        faults.append(f"the notebook has {chapter.notebook.stat().st_size / 1e6:.1f} MB, above 2 MB")
+    faults += _output_faults(notebook)
+    if record is None:
+        faults.append("no record: it was never executed as a whole")
+    else:
+        if record["cells"] != cell_hashes(notebook):
+            faults.append("a shown code cell is not the executed one")
+        if record["notebook"] != file_sha256(chapter.notebook):
+            faults.append("the notebook is not the one the execution wrote")
+        if record["tier"] == "smoke" and not allow_smoke:
+            faults.append("it was executed at the smoke tier, which makes no results")
+    return [f"{chapter.name}: {fault}" for fault in faults]
+
+
+def _output_faults(notebook) -> list[str]:
+    faults = []
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    if code and not any(c.outputs for c in code):
+        faults.append("no cell has an output")
+    for number, cell in enumerate(code, 1):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                faults.append(f"code cell {number} ended in {output.ename}")
+            if output.output_type == "stream" and output.name == "stderr":
+                faults.append(f"code cell {number} wrote to stderr: {output.text.strip()[:80]}")
+            is_image = "image/png" in output.get("data", {})
+            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            if is_image and not re.search(r"\w", alt):
+                faults.append(f"code cell {number} shows an image without alt text")
+    return faults

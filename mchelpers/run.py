@@ -1,0 +1,281 @@
+"""What one execution of a chapter knows: its tier, seed, device and results."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .data import Micrographs
+    from .train import History
+
+__all__ = ["TIERS", "Run", "summarise", "write_atomically"]
+
+TIERS = ("smoke", "laptop", "full")
+T = TypeVar("T")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def choose_tier(cuda: bool) -> str:
+    """Read ``MCHELPERS_TIER``; unset, take ``full`` with a GPU, else ``laptop``."""
+    tier = os.environ.get("MCHELPERS_TIER") or ("full" if cuda else "laptop")
+    if tier not in TIERS:
+        raise ValueError(f"MCHELPERS_TIER is {tier!r}; it must be one of {', '.join(TIERS)}")
+    return tier
+
+
+def summarise(
+    values: float | Iterable[float],
+    data: str,
+    unit: str | None = None,
+    groups: np.ndarray | None = None,
+) -> dict:
+    """Summarise the values of one result.
+
+    Parameters
+    ----------
+    values
+        A number, or one per image, fold or seed.
+    data
+        ``"real"`` or ``"simulated"``.
+    unit
+        Unit of the values; None for a pure number.
+    groups
+        One label per value; the interval draws whole groups.
+
+    Returns
+    -------
+    dict
+        mean, sd (of the sample; None for a single value), n, values, ci95
+        (bootstrap; None below three values), unit, data.
+
+    Raises
+    ------
+    ValueError
+        If there is no value, one is not finite, or ``data`` is neither word.
+    """
+    from .metrics import bootstrap
+
+    array = np.atleast_1d(np.asarray(values, float)).ravel()
+    if array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(f"a result needs finite values, got {array.tolist()[:5]}")
+    if data not in ("real", "simulated"):
+        raise ValueError(f"data must be 'real' or 'simulated', got {data!r}")
+    interval = None
+    if array.size >= 3:
+        interval = [round(v, 6) for v in bootstrap(array, groups, draws=1000)]
+    return {
+        "mean": round(float(array.mean()), 6),
+        "sd": round(float(array.std(ddof=1)), 6) if array.size > 1 else None,
+        "n": int(array.size),
+        "values": [round(float(v), 5) for v in array],
+        "ci95": interval,
+        "unit": unit,
+        "data": data,
+    }
+
+
+@dataclass
+class Run:
+    """One execution of one chapter.
+
+    Attributes
+    ----------
+    chapter
+        ``study/chapter`` as in the table of contents.
+    tier
+        ``smoke``, ``laptop`` or ``full``.
+    seed
+        Of everything random in the chapter.
+    device
+        ``"cuda"`` or ``"cpu"``.
+    workers
+        Folds to train side by side: CPU cores, or 1 on a GPU.
+    """
+
+    chapter: str
+    tier: str
+    seed: int
+    device: str
+    workers: int
+    results: dict[str, dict] = field(default_factory=dict)
+    data: dict[str, dict] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
+    training_s: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def begin(cls, chapter: str, seed: int = 0) -> Run:
+        """Choose tier and device, seed everything, set the figure style, say so in a line."""
+        import torch
+
+        from . import show
+
+        cuda = torch.cuda.is_available()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        run = cls(
+            chapter=chapter,
+            tier=choose_tier(cuda),
+            seed=seed,
+            device="cuda" if cuda else "cpu",
+            workers=1 if cuda else cores,
+        )
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        show.style()
+        real = "simulated stand-ins" if run.smoke else "real data where the page says so"
+        print(f"{chapter} | tier {run.tier} | device {run.device} | seed {seed} | {real}")
+        return run
+
+    @property
+    def smoke(self) -> bool:
+        """Whether this is the quick check on simulated stand-ins."""
+        return self.tier == "smoke"
+
+    @property
+    def data_kind(self) -> str:
+        """``"simulated"`` at the smoke tier, else ``"real"``: what stands for the study's data."""
+        return "simulated" if self.smoke else "real"
+
+    def pick(self, *, smoke: T, laptop: T, full: T) -> T:
+        """Return the value of the current tier; ``full`` is the paper's own."""
+        return {"smoke": smoke, "laptop": laptop, "full": full}[self.tier]
+
+    def use(self, name: str, micrographs: Micrographs) -> None:
+        """Write down which data this chapter used."""
+        self.data[name] = {"kind": micrographs.kind, "sha256": micrographs.sha256}
+        self._save()
+
+    def trained(self, histories: Iterable[History], files: Iterable[Path] = ()) -> None:
+        """Write down what trainings cost when they ran, and the hashes of their weights."""
+        import hashlib
+
+        self.training_s += sum(sum(h.seconds) for h in histories)
+        for file in files:
+            self.weights[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        self._save()
+
+    def log(
+        self,
+        key: str,
+        values: float | Iterable[float],
+        data: str,
+        unit: str | None = None,
+        groups: np.ndarray | None = None,
+    ) -> float:
+        """Record a result, and make it available to the text as glue.
+
+        Parameters
+        ----------
+        key
+            Name in the record, e.g. ``"unet.f1"``.
+        values, data, unit, groups
+            As for :func:`summarise`.
+
+        Returns
+        -------
+        float
+            The mean. The text can show ``key``, ``key.sd``, ``key.n``,
+            ``key.low`` and ``key.high``.
+
+        Raises
+        ------
+        ValueError
+            If the key was logged before in this execution.
+        """
+        if key in self.results:
+            raise ValueError(f"{key!r} was logged before; a result has one name")
+        result = summarise(values, data, unit, groups)
+        self.results[key] = {**result, "cell": _execution_count()}
+        self.glue(key, result["mean"])
+        self.glue(f"{key}.n", result["n"])
+        if result["sd"] is not None:
+            self.glue(f"{key}.sd", result["sd"])
+        if result["ci95"] is not None:
+            self.glue(f"{key}.low", result["ci95"][0])
+            self.glue(f"{key}.high", result["ci95"][1])
+        self._save()
+        return result["mean"]
+
+    def glue(self, name: str, value: float | str) -> None:
+        """Make a number or short text available to the prose (MyST-NB's glue)."""
+        try:
+            from IPython import get_ipython
+            from IPython.display import display
+        except ImportError:
+            return
+        if get_ipython() is None:
+            return
+        mime = "application/papermill.record/text/plain"
+        note = {"scrapbook": {"name": name, "mime_prefix": "application/papermill.record/"}}
+        display({mime: repr(value)}, raw=True, metadata=note)
+
+    def stamp(self) -> None:
+        """Print what ran and where; the last cell of every chapter."""
+        memory, gpu = peak_memory_mb()
+        seconds = time.perf_counter() - self.started
+        names = ("numpy", "scipy", "torch")
+        versions = " | ".join(f"{n} {sys.modules[n].__version__}" for n in names if n in sys.modules)
+        training = f" | training {self.training_s / 60:.1f} min" if self.training_s else ""
+        on_gpu = f" | peak GPU memory {gpu:.0f} MB" if gpu else ""
+        print(
+            f"tier {self.tier} | this run {seconds:.0f} s{training} | peak memory {memory:.0f} MB"
+            f"{on_gpu}\nPython {platform.python_version()} | {versions}"
+        )
+        self._save(peak_memory_mb=memory, peak_gpu_memory_mb=gpu)
+
+    def _save(self, **more) -> None:
+        target = os.environ.get("MCHELPERS_RESULTS")  # set by `python -m mchelpers execute`
+        if not target:
+            return
+        ours = {n for n in sys.modules if n.split(".")[0] == "mchelpers"}
+        content = {
+            "chapter": self.chapter,
+            "tier": self.tier,
+            "seed": self.seed,
+            "data": self.data,
+            "weights": self.weights,
+            "training_s": round(self.training_s, 1),
+            "modules": sorted(ours),
+            "results": self.results,
+            **more,
+        }
+        write_atomically(Path(target), json.dumps(content))
+
+
+def _execution_count() -> int | None:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return None
+    shell = get_ipython()
+    return shell.execution_count if shell else None
+
+
+def peak_memory_mb() -> tuple[float, float | None]:
+    """Return the peak memory of this process, and of its GPU use, in MB."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    per_mb = 1024**2 if sys.platform == "darwin" else 1024
+    torch = sys.modules.get("torch")
+    gpu = None
+    if torch is not None and torch.cuda.is_available():
+        gpu = round(torch.cuda.max_memory_allocated() / 1024**2, 1)
+    return round(peak / per_mb, 1), gpu

@@ -1,0 +1,39 @@
+"""Sphinx extension: say at the top of each chapter which execution made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docutils import nodes
+
+from .pages import banner
+from .record import Chapter, find_root
+
+__all__ = ["setup"]
+
+
+def add_banner(app, doctree: nodes.document) -> None:
+    """Insert a note below the title of an executed chapter."""
+    name = app.env.docname
+    if not name.startswith("book/"):
+        return
+    chapter = Chapter(name.removeprefix("book/"), find_root(Path(app.srcdir)))
+    said = banner(chapter)
+    title = next(iter(doctree.findall(nodes.title)), None)
+    if said is None or title is None:
+        return
+    sentence, changed = said
+    note = nodes.admonition(classes=["run-banner"])
+    note += nodes.title("", "Recorded execution")
+    paragraph = nodes.paragraph("", sentence)
+    note += paragraph
+    if changed:
+        names = ", ".join(changed)
+        note += nodes.paragraph("", f"Recorded with an older helper; changed since: {names}.")
+    title.parent.insert(title.parent.index(title) + 1, note)
+
+
+def setup(app) -> dict:
+    """Register the extension."""
+    app.connect("doctree-read", add_banner)
+    return {"version": "1", "parallel_read_safe": True}

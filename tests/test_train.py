@@ -1,0 +1,201 @@
+"""The training loop: it learns, repeats itself, survives a kill and refuses nonsense."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mchelpers import models, train
+
+NETWORK = partial(models.UNet, features=4, blocks=3)
+
+
+@pytest.fixture
+def task():
+    """Return images whose bright half is the label: anything can learn it."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.zeros(6, 16, 16, dtype=torch.long)
+    for n in range(6):
+        labels[n, :, : 4 + 2 * n] = 1
+    images = labels[:, None].float() + 0.1 * torch.randn(6, 1, 16, 16, generator=generator)
+    return images, labels
+
+
+def trained(task, **settings):
+    torch.manual_seed(0)
+    network = NETWORK()
+    checkpoint = settings.pop("checkpoint", None)
+    options = {k: settings.pop(k) for k in ("validate", "augment", "on_epoch") if k in settings}
+    fit = train.Fit(**{"epochs": 8, "lr": 1e-2, "batch_size": 2, **settings})
+    return network, train.fit(network, *task, fit, checkpoint=checkpoint, **options)
+
+
+def test_it_learns_an_easy_task(task):
+    network, history = trained(task, epochs=25)
+    guess = train.predict(network, task[0]).argmax(1)
+    assert (guess == task[1]).float().mean() > 0.97
+    assert history.loss[-1] < 0.3 * history.loss[0]
+    assert len(history.loss) == len(history.seconds) == 25
+
+
+def test_the_same_seed_gives_the_same_numbers(task):
+    assert trained(task)[1].loss == trained(task)[1].loss
+    assert trained(task)[1].loss != trained(task, seed=1)[1].loss
+
+
+@pytest.mark.parametrize("options", [{}, {"average": 0.9, "schedule": "cosine"}])
+def test_a_killed_training_goes_on_where_it_was(task, tmp_path, options):
+    whole, history = trained(task, **options)
+
+    class Kill(Exception):
+        pass
+
+    def kill(epochs=[]):  # noqa: B006 - counts the calls
+        epochs.append(1)
+        if len(epochs) == 4:
+            raise Kill
+
+    with pytest.raises(Kill):
+        # Stop after the third epoch was saved, in the middle of the fourth's bookkeeping.
+        trained(task, checkpoint=tmp_path / "c.pt", on_epoch=kill, **options)
+    resumed, again = trained(task, checkpoint=tmp_path / "c.pt", **options)
+    assert again.loss == history.loss
+    for a, b in zip(whole.parameters(), resumed.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_early_stopping_returns_the_best_weights(task):
+    values = iter([3.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0])
+    seen = []
+
+    def validate(network):
+        seen.append([p.clone() for p in network.parameters()])
+        return next(values)
+
+    network, history = trained(task, patience=2, validate=validate)
+    assert len(history.loss) == 4
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), seen[1]))
+
+
+def test_early_stopping_needs_a_validation(task):
+    with pytest.raises(ValueError, match="validate"):
+        trained(task, patience=2)
+
+
+def test_a_nan_image_stops_the_training(task):
+    images = task[0].clone()
+    images[0, 0, 0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match="NaN"):
+        trained((images, task[1]))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_nothing_to_train_on(task, count):
+    with pytest.raises(ValueError, match="need as many"):
+        trained((task[0][:count], task[1]))
+
+
+def test_the_cosine_rate_warms_up_and_ends_at_zero():
+    settings_ = train.Fit(epochs=10, lr=1.0, schedule="cosine")
+    rates = [train.learning_rate(settings_, s, 5) for s in range(50)]
+    assert rates[0] == pytest.approx(0.2) and max(rates) > 0.95 and rates[-1] < 0.01
+    with pytest.raises(ValueError, match="cosine"):
+        train.learning_rate(replace(settings_, schedule="linear"), 0, 5)
+
+
+@given(st.integers(5, 40), st.integers(2, 5), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_folds_test_each_image_once_and_keep_groups_together(count, folds, grouped):
+    groups = np.arange(count) // 2 if grouped else None
+    if grouped and len(set(groups)) < folds:
+        return
+    tests = train.kfold(count, folds, seed=1, groups=groups)
+    assert sorted(np.concatenate(tests)) == list(range(count))
+    if grouped:
+        for test in tests:
+            rest = np.setdiff1d(np.arange(count), test)
+            assert not set(groups[test]) & set(groups[rest])
+
+
+def test_too_many_folds():
+    with pytest.raises(ValueError):
+        train.kfold(3, 5)
+
+
+def cross_validated(task, workers=1, **change):
+    fit = train.Fit(**{"epochs": 2, "lr": 1e-2, "batch_size": 2, **change})
+    folds = train.kfold(6, 3)
+    return train.cross_validate(NETWORK, *task, folds, fit, name="t", workers=workers, progress=False)
+
+
+def test_cross_validation_keeps_what_it_finished(task):
+    first = cross_validated(task)
+    stamps = [f.stat().st_mtime_ns for f in first.weights]
+    second = cross_validated(task)
+    assert [f.stat().st_mtime_ns for f in second.weights] == stamps
+    assert torch.equal(first.logits, second.logits)
+    assert second.histories[0].seconds == first.histories[0].seconds
+    other = cross_validated(task, epochs=3)
+    assert not set(other.weights) & set(first.weights)
+    assert not list(train.run_folder().glob("*.pt"))
+
+
+def test_folds_side_by_side_give_the_same_numbers(task, monkeypatch, tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    one = cross_validated(task).logits
+    monkeypatch.setenv("MCHELPERS_RUNS", str(tmp_path / "other"))
+    two = cross_validated(task, workers=2).logits
+    torch.set_num_threads(threads)
+    assert torch.equal(one, two)
+
+
+def test_a_fold_never_sees_its_test_images(task):
+    """Labels of the test fold do not change its own predictions."""
+    folds = train.kfold(6, 3)
+    spoiled = task[1].clone()
+    spoiled[folds[0]] = 1 - spoiled[folds[0]]
+    honest = cross_validated(task).logits[folds[0]]
+    assert torch.equal(cross_validated((task[0], spoiled)).logits[folds[0]], honest)
+
+
+def test_only_some_folds(task):
+    fit = train.Fit(epochs=1)
+    folds = train.kfold(6, 3)
+    cv = train.cross_validate(NETWORK, *task, folds, fit, name="t", only=1, progress=False)
+    assert len(cv.weights) == 1
+    assert cv.logits[folds[0]].abs().sum() > 0 and cv.logits[folds[1]].abs().sum() == 0
+
+
+def test_kept_weights_load_into_a_network(task):
+    cv = cross_validated(task)
+    tensors, _ = train.load_tensors(cv.weights[0])
+    network = NETWORK()
+    network.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+    test = np.sort(train.kfold(6, 3)[0])
+    assert torch.allclose(train.predict(network, task[0][test]), cv.logits[test], atol=1e-5)
+
+
+def test_fingerprints_follow_code_and_values_but_not_docstrings():
+    def a(x):
+        """Say one thing.
+
+        In lines.
+        """
+        return x + 1
+
+    def b(x):
+        return x + 1
+
+    def c(x):
+        return x + 2
+
+    assert train.fingerprint(b) != train.fingerprint(c)
+    assert train.fingerprint(partial(NETWORK, stem=2)) != train.fingerprint(NETWORK)
+    assert train.fingerprint(np.zeros(3)) != train.fingerprint(np.zeros(3, np.float32))
+    assert train.fingerprint({"x": 1, "y": 2}) == train.fingerprint({"y": 2, "x": 1})
+    assert a(1) == b(1)
