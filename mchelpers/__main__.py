@@ -27,7 +27,9 @@ def command_execute(root: Path, args) -> list[str]:
     from .execute import execute_all
     from .pages import write_pages
 
-    failures = execute_all(chapters(root, args.name), args.tier or default_tier(), args.accept_drift)
+    failures = execute_all(
+        chapters(root, args.name), args.tier or default_tier(), args.accept_drift
+    )
     if not failures:
         write_pages(root)
     return failures
@@ -66,24 +68,23 @@ def command_pages(root: Path, args) -> list[str]:
 
 def command_book(root: Path, args) -> list[str]:
     """Check the record (after executing at a tier, if one is given) and build the site."""
-    tree = root
-    if args.tier == "smoke":
-        tree = smoke_copy(root)  # a trial: its outputs are no results and must not be published
-        args.allow_smoke = True
+    trial = args.tier == "smoke"
+    # A trial's outputs are no results: they are made and built apart from the record.
+    tree, target = (smoke_copy(root), root / "_build" / "smoke") if trial else (root, root)
     if args.tier:
         args.name = ""
         failures = command_execute(tree, args)
         if failures:
             return failures
+    args.allow_smoke = trial
     faults = command_check(tree, args)
     if faults:
         return faults
-    target = root / "_build" / ("smoke" if args.tier == "smoke" else "")
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(tree)]
-    command += ["-W", "-n", "--keep-going", "--path-output", str(target.parent if not args.tier else target)]
-    code = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tree)}).returncode
-    if code:
+    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(tree), "-W", "-n"]
+    command += ["--keep-going", "--path-output", str(target)]
+    if subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tree)}).returncode:
         return ["the site has warnings or errors, see above"]
+    print(f"Open {target / '_build' / 'html' / 'index.html'}")
     return []
 
 
@@ -112,7 +113,9 @@ def main() -> int:
     execute = commands.add_parser("execute", help="execute chapters and record them")
     execute.add_argument("name", nargs="?", default="", help="chapter, study, or nothing for all")
     execute.add_argument("--tier", choices=TIERS)
-    execute.add_argument("--accept-drift", action="store_true", help="keep claimed results that moved")
+    execute.add_argument(
+        "--accept-drift", action="store_true", help="keep claimed results that moved"
+    )
     execute.set_defaults(command=command_execute)
 
     check = commands.add_parser("check", help="hold the pages against record and claims")
@@ -125,7 +128,7 @@ def main() -> int:
     book = commands.add_parser("book", help="check, then build the site")
     book.add_argument("--tier", choices=TIERS, help="execute every chapter first")
     book.add_argument("--accept-drift", action="store_true")
-    book.set_defaults(command=command_book, allow_smoke=False)
+    book.set_defaults(command=command_book)
 
     args = parser.parse_args()
     faults = args.command(find_root(), args)

@@ -98,6 +98,8 @@ def _bragg_ring(image: np.ndarray) -> tuple[float, float]:
     rings = [np.sort(amplitude[ring == radius]) for radius in radii]
     # A noise-free ring has next to nothing but its spots: keep the ratio from running away.
     floor = 0.01 * max(values[-1] for values in rings)
+    if floor == 0:  # a constant image
+        return np.nan, 0.0
     median = np.array([np.median(values) for values in rings]) + floor
     strength = np.array([values[-6:].mean() for values in rings]) / median
     best = int(np.argmax(strength))
@@ -225,7 +227,7 @@ def atom_signal(image: np.ndarray, lattice: Lattice, zoom: int = 1) -> np.ndarra
     pad = int(np.ceil(4 * lattice.bond_px))
     height, width = np.shape(image)
     size = [2 * next_fast_len(int(np.ceil(s / 2)) + pad) for s in (height, width)]
-    far = [s - pad - n for s, n in zip(size, (height, width))]
+    far = [s - pad - n for s, n in zip(size, (height, width), strict=True)]
     wide = np.pad(np.asarray(image, float), ((pad, far[0]), (pad, far[1])), mode="symmetric")
     frequency, q1 = _frequency(wide.shape), 2 / (3 * lattice.bond_px)
     weights = lattice.first * _pass_ring(frequency, q1, 0.2 * q1)

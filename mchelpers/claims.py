@@ -128,7 +128,9 @@ def check_claims(root: Path) -> list[str]:
             continue
         for claim in claims:
             if claim.comparable != "not-run" and find_result(root, claim)[0] is None:
-                faults.append(f"{study}: claim {claim.id!r}: no result {claim.result!r} in the record")
+                faults.append(
+                    f"{study}: claim {claim.id!r}: no result {claim.result!r} in the record"
+                )
     return faults
 
 

@@ -50,7 +50,9 @@ def machine() -> dict:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if "model name" in x]
+        names = [
+            x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if "model name" in x
+        ]
         cpu = names[0] if names else cpu
     gpu = None
     if shutil.which("nvidia-smi"):
@@ -189,8 +191,8 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         moved = drift(load_claims(chapter.root, study), name, old, record)
         if moved and not accept_drift:
             raise ChapterError(
-                f"{chapter.name}: claimed results drifted, the record is as it was. Find out why, or "
-                "execute with --accept-drift.\n" + "\n".join(moved)
+                f"{chapter.name}: claimed results drifted, the record is as it was. Find out why, "
+                "or execute with --accept-drift.\n" + "\n".join(moved)
             )
     write_atomically(chapter.notebook, text)
     write_atomically(chapter.record, json.dumps(record, indent=1) + "\n")

@@ -6,6 +6,8 @@ defined here are the networks that a study describes layer by layer.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -120,7 +122,8 @@ def receptive_field(model: nn.Module, size: int = 256) -> int:
     """Measure how wide a square of input pixels can move one output pixel.
 
     The gradient of the central output pixel is followed back to the input,
-    with every weight set to a positive constant so that nothing cancels.
+    with every weight set to a positive constant so that nothing cancels, and
+    with means in place of maxima.
 
     Parameters
     ----------
@@ -136,9 +139,11 @@ def receptive_field(model: nn.Module, size: int = 256) -> int:
     int
         Side of the square, in pixels.
     """
-    import copy
-
     probe = copy.deepcopy(model).cpu().float().eval()
+    for module in list(probe.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.MaxPool2d):  # passes gradient to one pixel of each square
+                setattr(module, name, nn.AvgPool2d(child.kernel_size))
     with torch.no_grad():
         for parameter in probe.parameters():
             parameter.fill_(1e-3)

@@ -85,7 +85,11 @@ def _verdict_table(root: Path) -> str:
     for study in studies(root):
         counts = Counter(_study_verdicts(root, study))
         rows.append(
-            [study_title(root, study), *(str(counts[v] or "-") for v in VERDICTS), _tiers(root, study)]
+            [
+                study_title(root, study),
+                *(str(counts[v] or "-") for v in VERDICTS),
+                _tiers(root, study),
+            ]
         )
     return _table(["Study", *VERDICTS, "tier"], rows)
 
@@ -114,7 +118,9 @@ def _runs_page(root: Path) -> str:
         if record is None:
             continue
         m, p = record["machine"], record["packages"]
-        machines[f"{m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, GPU: {m['gpu'] or 'none'}"] += 1
+        machines[
+            f"{m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, GPU: {m['gpu'] or 'none'}"
+        ] += 1
         older = changed_helpers(chapter, record)
         rows.append(
             [
@@ -147,9 +153,9 @@ def _runs_page(root: Path) -> str:
         [
             "# What ran, where, for how long\n",
             NOTICE,
-            "*Wall* is the time of the recorded execution from start to end. *Training* is the sum of "
-            "all training epochs when they ran; folds that a page's execution found finished in the "
-            "run folder were not trained again, so that training can exceed wall time. Memory is "
+            "*Wall* is the time of the recorded execution from start to end. *Training* is the "
+            "sum of all training epochs when they ran; folds that an execution found finished in "
+            "the run folder were not trained again, so training can exceed wall time. Memory is "
             "the peak of the chapter's process.\n",
             _table(header, rows),
             "Machines of these records:\n",

@@ -165,7 +165,9 @@ def load_record(chapter: Chapter) -> dict | None:
     try:
         return json.loads(chapter.record.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{chapter.record} is damaged ({error}); execute the chapter again") from error
+        raise ValueError(
+            f"{chapter.record} is damaged ({error}); execute the chapter again"
+        ) from error
 
 
 def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
@@ -210,7 +212,9 @@ def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
     if list(map(_shown, source.cells)) != list(map(_shown, notebook.cells)):
         faults.append("the text and the notebook differ")
     if chapter.notebook.stat().st_size > MAX_NOTEBOOK_BYTES:
-        faults.append(f"the notebook has {chapter.notebook.stat().st_size / 1e6:.1f} MB, above 2 MB")
+        faults.append(
+            f"the notebook has {chapter.notebook.stat().st_size / 1e6:.1f} MB, above 2 MB"
+        )
     faults += _output_faults(notebook)
     if record is None:
         faults.append("no record: it was never executed as a whole")

@@ -137,7 +137,7 @@ class Run:
             workers=1 if cuda else cores,
         )
         torch.manual_seed(seed)
-        np.random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - libraries draw from the global generator
         show.style()
         real = "simulated stand-ins" if run.smoke else "real data where the page says so"
         print(f"{chapter} | tier {run.tier} | device {run.device} | seed {seed} | {real}")
@@ -231,7 +231,9 @@ class Run:
         memory, gpu = peak_memory_mb()
         seconds = time.perf_counter() - self.started
         names = ("numpy", "scipy", "torch")
-        versions = " | ".join(f"{n} {sys.modules[n].__version__}" for n in names if n in sys.modules)
+        versions = " | ".join(
+            f"{n} {sys.modules[n].__version__}" for n in names if n in sys.modules
+        )
         training = f" | training {self.training_s / 60:.1f} min" if self.training_s else ""
         on_gpu = f" | peak GPU memory {gpu:.0f} MB" if gpu else ""
         print(

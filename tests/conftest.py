@@ -8,7 +8,6 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-
 def has_real_data(name: str) -> bool:
     """Tell whether the whole data set lies on this machine (nothing is downloaded)."""
     from mchelpers import data
@@ -74,7 +73,9 @@ def book(tmp_path):
     (tmp_path / "book" / "demo" / "01_first.md").write_text(CHAPTER)
     (tmp_path / "book" / "demo" / "claims.yml").write_text(CLAIMS)
     shutil.copytree(
-        REPOSITORY / "mchelpers", tmp_path / "mchelpers", ignore=shutil.ignore_patterns("__pycache__")
+        REPOSITORY / "mchelpers",
+        tmp_path / "mchelpers",
+        ignore=shutil.ignore_patterns("__pycache__"),
     )
     return tmp_path
 

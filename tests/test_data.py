@@ -9,9 +9,8 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from skimage.io import imsave
-
 from conftest import has_real_data
+from skimage.io import imsave
 
 from mchelpers import data
 
@@ -69,7 +68,9 @@ def test_a_wrong_hash_names_file_and_address(tmp_path):
     target = tmp_path / "set" / "file.bin"
     target.parent.mkdir()
     target.write_bytes(b"tampered")
-    with pytest.raises(data.DataError, match=r"file\.bin is not the registered file.*Delete it.*none"):
+    with pytest.raises(
+        data.DataError, match=r"file\.bin is not the registered file.*Delete it.*none"
+    ):
         data.fetch("set/file.bin", tmp_path, entry(b"x", "http://127.0.0.1:9/none"))
     assert target.read_bytes() == b"tampered"
 
@@ -180,7 +181,9 @@ def test_masks(tmp_path):
         data.read_mask(image_file(tmp_path, mask), (9, 8))
 
 
-@pytest.mark.skipif(not has_real_data("graphene_hrtem"), reason="MCHELPERS_DATA lacks graphene_hrtem")
+@pytest.mark.skipif(
+    not has_real_data("graphene_hrtem"), reason="MCHELPERS_DATA lacks graphene_hrtem"
+)
 def test_the_graphene_study_as_released():
     graphene = data.load_graphene()
     assert graphene.images.shape == graphene.masks.shape == (131, 256, 256)

@@ -21,7 +21,9 @@ def test_scores_are_those_of_scikit_learn(guess, truth):
         assert ours["accuracy"][n] == pytest.approx(reference.accuracy_score(t, g))
         assert ours["jaccard"][n] == pytest.approx(reference.jaccard_score(t, g, zero_division=0))
         assert ours["f1"][n] == pytest.approx(reference.f1_score(t, g, zero_division=0))
-        assert ours["precision"][n] == pytest.approx(reference.precision_score(t, g, zero_division=0))
+        assert ours["precision"][n] == pytest.approx(
+            reference.precision_score(t, g, zero_division=0)
+        )
         assert ours["recall"][n] == pytest.approx(reference.recall_score(t, g, zero_division=0))
         recalls = [(g == t)[t == c].mean() for c in (False, True) if (t == c).any()]
         assert ours["balanced_accuracy"][n] == pytest.approx(np.mean(recalls))

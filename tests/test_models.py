@@ -16,7 +16,10 @@ def test_weights_are_the_published_ones(features, blocks, weights):
 def test_weights_of_each_block_of_the_graphene_network():
     network = models.UNet(32, 7)
     down = [models.count_parameters(b) for b in network.down]
-    up = [models.count_parameters(g) + models.count_parameters(b) for g, b in zip(network.grow, network.up)]
+    up = [
+        models.count_parameters(g) + models.count_parameters(b)
+        for g, b in zip(network.grow, network.up)
+    ]
     assert down == [9_568, 55_424, 221_440, 885_248]
     assert up == [573_824, 143_552, 35_936]
     assert models.count_parameters(network.head) == 66
@@ -54,4 +57,6 @@ def test_receptive_field_of_known_networks():
     before = [p.clone() for p in two.parameters()]
     models.receptive_field(two, 32)
     assert all(torch.equal(a, b) for a, b in zip(before, two.parameters()))
-    assert models.receptive_field(models.UNet(2, 9), 512) > models.receptive_field(models.UNet(2, 7))
+    assert models.receptive_field(models.UNet(2, 9), 512) > models.receptive_field(
+        models.UNet(2, 7)
+    )

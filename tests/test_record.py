@@ -99,7 +99,9 @@ def test_prose_can_not_change_without_the_notebook(done):
 def test_errors_stderr_size_and_alt_text_are_refused(done, monkeypatch):
     notebook = nbformat.read(done.notebook, 4)
     code = [c for c in notebook.cells if c.cell_type == "code"]
-    code[0].outputs.append(nbformat.v4.new_output("error", ename="KeyError", evalue="", traceback=[]))
+    code[0].outputs.append(
+        nbformat.v4.new_output("error", ename="KeyError", evalue="", traceback=[])
+    )
     code[1].outputs.append(nbformat.v4.new_output("stream", name="stderr", text="a warning"))
     code[2].outputs.append(nbformat.v4.new_output("display_data", {"image/png": "AAAA"}))
     nbformat.write(notebook, done.notebook)
@@ -149,11 +151,15 @@ def test_drift_is_refused_unless_accepted(done):
     with pytest.raises(execute.ChapterError, match=r"moved from 0\.6 to 0\.8"):
         execute.execute(done, "laptop")
     assert done.record.read_bytes() == before
-    assert execute.execute(done, "laptop", accept_drift=True)["results"]["demo.score"]["mean"] == 0.8
+    assert (
+        execute.execute(done, "laptop", accept_drift=True)["results"]["demo.score"]["mean"] == 0.8
+    )
 
 
 def test_a_kill_leaves_nothing_half_written(done):
-    done.source.write_text(done.source.read_text().replace("[0.5, 0.7]", "__import__('time').sleep(60)"))
+    done.source.write_text(
+        done.source.read_text().replace("[0.5, 0.7]", "__import__('time').sleep(60)")
+    )
     before = done.notebook.read_bytes(), done.record.read_bytes()
     command = [sys.executable, "-m", "mchelpers", "execute", "demo/01_first", "--tier", "laptop"]
     process = subprocess.Popen(command, cwd=done.root, start_new_session=True)

@@ -129,7 +129,9 @@ def test_too_many_folds():
 def cross_validated(task, workers=1, **change):
     fit = train.Fit(**{"epochs": 2, "lr": 1e-2, "batch_size": 2, **change})
     folds = train.kfold(6, 3)
-    return train.cross_validate(NETWORK, *task, folds, fit, name="t", workers=workers, progress=False)
+    return train.cross_validate(
+        NETWORK, *task, folds, fit, name="t", workers=workers, progress=False
+    )
 
 
 def test_cross_validation_keeps_what_it_finished(task):

@@ -27,7 +27,7 @@ def slider(frames: Sequence[Any], labels: Sequence[str], name: str, alt: str) ->
     The frames and the link between them and the slider are kept in the
     notebook, so that the slider moves in the built page, in Jupyter and in
     Colab. Where widgets cannot be (print, a plain viewer) a strip of at most
-    six frames stands instead.
+    four frames stands instead.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def slider(frames: Sequence[Any], labels: Sequence[str], name: str, alt: str) ->
         If there are fewer than two frames, labels do not match, ``alt`` is
         empty, or the frames are too large for a page.
     """
+    import ipywidgets
     from IPython.display import display
-    from ipywidgets import HTML, Layout, SelectionSlider, Stack, VBox, jslink
 
     if len(frames) < 2 or len(frames) != len(labels):
         raise ValueError(
@@ -65,28 +65,42 @@ def slider(frames: Sequence[Any], labels: Sequence[str], name: str, alt: str) ->
             f"the frames take {size / 1e6:.1f} MB, at most {MAX_BYTES / 1e6:.0f} MB fit a "
             "page; show fewer, or smaller ones"
         )
-    children = []
-    for png, picture, text in zip(encoded, pictures, labels, strict=True):
-        # An <img> of our own, for ipywidgets' Image cannot carry alternative text.
-        shown = picture.width if picture.width > 400 else 2 * picture.width
-        tag = (
-            f'<img class="widget-image" style="width:100%;max-width:{shown}px" '
-            f'alt="{html.escape(alt)} ({html.escape(name)}: {html.escape(text)})" '
-            f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-        )
-        children.append(HTML(tag))
-    control = SelectionSlider(
+    tags = [
+        _tag(png, picture.width, f"{alt} ({name}: {text})")
+        for png, picture, text in zip(encoded, pictures, labels, strict=True)
+    ]
+    control = ipywidgets.SelectionSlider(
         options=[(text, n) for n, text in enumerate(labels)],
         description=name,
-        layout=Layout(width="95%", max_width=f"{WIDTH * 100:.0f}px"),
+        layout=ipywidgets.Layout(width="95%", max_width=f"{WIDTH * 100:.0f}px"),
         style={"description_width": "initial"},
     )
-    stack = Stack(children, selected_index=0)
-    jslink((control, "index"), (stack, "selected_index"))
-    bundle = VBox([control, stack])._repr_mimebundle_()
+    bundle = ipywidgets.VBox([control, _joined(control, tags)])._repr_mimebundle_()
     bundle["image/png"] = base64.b64encode(_strip(pictures, labels)).decode()
     bundle["text/plain"] = alt
     display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def _tag(png: bytes, width: int, alt: str) -> str:
+    """Write an <img> of our own, for ipywidgets' Image cannot carry alternative text."""
+    widest = width if width > 400 else 2 * width
+    return (
+        f'<img class="widget-image" style="width:100%;max-width:{widest}px" '
+        f'alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    )
+
+
+def _joined(control: Any, tags: list[str]) -> Any:
+    """Make the widget that shows one of the frames, joined to the slider."""
+    import ipywidgets
+
+    if hasattr(ipywidgets, "Stack"):
+        stack = ipywidgets.Stack([ipywidgets.HTML(tag) for tag in tags], selected_index=0)
+        ipywidgets.jslink((control, "index"), (stack, "selected_index"))
+        return stack
+    shown = ipywidgets.HTML(tags[0])  # ipywidgets 7, as in Colab: the kernel changes the frame
+    control.observe(lambda change: setattr(shown, "value", tags[change["new"]]), "index")
+    return shown
 
 
 def _picture(frame: Any) -> Image:
@@ -97,9 +111,7 @@ def _picture(frame: Any) -> Image:
         buffer = io.BytesIO()
         frame.savefig(buffer, format="png")
         plt.close(frame)
-        picture = Image.open(buffer).convert("RGB")
-        pixels = np.asarray(picture)
-        return picture.convert("L") if (pixels == pixels[..., :1]).all() else picture
+        return _plain(Image.open(buffer).convert("RGB"))
     values = np.asarray(frame)
     if values.ndim == 2 and values.dtype != np.uint8:
         low, high = grey_limits(values)
@@ -120,21 +132,27 @@ def _png(picture: Image) -> bytes:
     return buffer.getvalue()
 
 
-def _strip(pictures: Sequence[Image], labels: Sequence[str], most: int = 6) -> bytes:
-    """Lay at most ``most`` frames, evenly chosen, in rows of three with their labels."""
+def _strip(pictures: Sequence[Image], labels: Sequence[str], most: int = 4) -> bytes:
+    """Lay at most ``most`` frames, evenly chosen, on a sheet of page width with their labels."""
     from PIL import Image, ImageDraw, ImageFont
 
     chosen = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).round().astype(int)
-    columns, width, text = min(3, len(chosen)), 230, 18
+    columns = 2 if pictures[0].width > 1.5 * pictures[0].height else min(most, len(chosen))
+    width, gap, text = round(100 * WIDTH / columns) - 4, 4, 18
     height = max(round(p.height * width / p.width) for p in pictures)
     rows = math.ceil(len(chosen) / columns)
-    sheet = Image.new("RGB", (columns * (width + 4), rows * (height + text + 4)), "white")
+    size = (columns * (width + gap), rows * (height + text + gap))
+    sheet = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for place, n in enumerate(chosen):
-        x, y = place % columns * (width + 4), place // columns * (height + text + 4)
+        x, y = place % columns * (width + gap), place // columns * (height + text + gap)
         draw.text((x + 2, y + 1), labels[n], fill="black", font=font)
         small = pictures[n].resize((width, round(pictures[n].height * width / pictures[n].width)))
         sheet.paste(small, (x, y + text))
-    pixels = np.asarray(sheet)
-    grey = (pixels == pixels[..., :1]).all()
-    return _png(sheet.convert("L") if grey else sheet)
+    return _png(_plain(sheet))
+
+
+def _plain(picture: Image) -> Image:
+    """Drop the colour of a picture that has none."""
+    pixels = np.asarray(picture)
+    return picture.convert("L") if (pixels == pixels[..., :1]).all() else picture

@@ -202,7 +202,7 @@ def draw_sample(rng: np.random.Generator, side: float, grid: int) -> Sample:
     Two grains of random turns (one in 30 % of the samples), joined at a wavy
     boundary where atoms closer than 0.1 nm are merged and nothing is relaxed;
     a hole in 20 %; patches of carbon that thicken from one layer at the rim to
-    at most one, two or three inside.
+    three to nine inside.
 
     Parameters
     ----------
@@ -226,5 +226,5 @@ def draw_sample(rng: np.random.Generator, side: float, grid: int) -> Sample:
     kept = ~_at(hole, atoms, side)
     depth = distance_transform_edt(patch) * side / grid  # nm from the rim
     step = rng.uniform(0.3, 0.8)  # nm: how fast the patch thickens
-    layers = np.minimum(np.ceil(depth / step), rng.integers(1, 4)) * patch
+    layers = np.minimum(np.ceil(depth / step), rng.integers(3, 10)) * patch
     return Sample(atoms[kept], grains[kept], amorphous_carbon(rng, layers, side), side)

@@ -1,0 +1,197 @@
+"""Changes of a micrograph that leave its label true, in training and at prediction.
+
+An HRTEM image has no preferred direction, its atoms may be black or white (the
+defocus decides), and its magnification varies from session to session: flips
+and turns, inversion of the contrast and zooms make new micrographs of old ones.
+Plain torch on whole batches; the generator passed in makes every draw
+repeatable.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["affine", "invert", "micrograph", "predict_symmetric", "symmetry", "turn"]
+
+# (transpose, flip rows, flip columns): the first four are enough to average out
+# a preferred direction; all eight are the symmetries of the square.
+SYMMETRIES = (
+    (False, False, False),
+    (False, True, True),
+    (True, False, True),
+    (True, True, False),
+    (False, True, False),
+    (False, False, True),
+    (True, False, False),
+    (True, True, True),
+)
+
+
+def turn(images: Tensor, number: int, back: bool = False) -> Tensor:
+    """Apply one of the eight symmetries of the square, or undo it.
+
+    Parameters
+    ----------
+    images
+        (..., H, W); H = W for the symmetries that transpose.
+    number
+        0..7, 0 changes nothing.
+    back
+        Undo instead.
+    """
+    transpose, rows, columns = SYMMETRIES[number]
+    axes = [axis for axis, wanted in ((-2, rows), (-1, columns)) if wanted]
+    if back:
+        images = images.flip(axes)
+        return images.transpose(-1, -2) if transpose else images
+    images = images.transpose(-1, -2) if transpose else images
+    return images.flip(axes)
+
+
+def symmetry(images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Turn or mirror each image and its target by one of the eight symmetries.
+
+    Parameters
+    ----------
+    images
+        (B, C, H, H) float.
+    targets
+        (B, ..., H, H), any type.
+    generator
+        Source of the draws.
+    """
+    numbers = torch.randint(8, (len(images),), generator=generator).tolist()
+    return (
+        torch.stack([turn(image, n) for image, n in zip(images, numbers)]),
+        torch.stack([turn(target, n) for target, n in zip(targets, numbers)]),
+    )
+
+
+def invert(images: Tensor, generator: torch.Generator, channels: tuple[int, ...] = (0,)) -> Tensor:
+    """Invert the contrast of half of the images (black atoms become white).
+
+    Parameters
+    ----------
+    images
+        (B, C, H, W) float of mean 0, as z-scored images are.
+    generator
+        Source of the draws.
+    channels
+        Channels that have a sign; a map of local energy, say, has none.
+    """
+    sign = 1 - 2 * torch.randint(2, (len(images), 1, 1, 1), generator=generator).to(images)
+    images = images.clone()
+    images[:, list(channels)] *= sign
+    return images
+
+
+def affine(
+    images: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    share: float = 0.5,
+    zoom: tuple[float, float] = (0.7, 1.4),
+    shift: float = 0.25,
+) -> tuple[Tensor, Tensor]:
+    """Turn by any angle, zoom and shift a share of the images; mirror what comes in.
+
+    Parameters
+    ----------
+    images
+        (B, C, H, W) float.
+    targets
+        (B, K, H, W) float of 0 and 1; stays so.
+    generator
+        Source of the draws.
+    share
+        Share of images to change. Interpolation blurs a fine lattice a
+        little, so that some images are better left as they are.
+    zoom
+        Smallest and largest magnification, drawn evenly on a log scale.
+    shift
+        Largest shift, as a share of the side.
+    """
+    draws = torch.rand(len(images), 5, generator=generator)
+    picked = torch.nonzero(draws[:, 0] < share).flatten()
+    if len(picked) == 0:
+        return images, targets
+    _, angle, size, right, down = draws[picked].unbind(1)
+    angle = 2 * math.pi * angle
+    size = zoom[0] * (zoom[1] / zoom[0]) ** size
+    cos, sin = angle.cos() / size, angle.sin() / size
+    # affine_grid measures in half sides, so a shift counts twice.
+    rows = [cos, -sin, 2 * shift * (2 * right - 1), sin, cos, 2 * shift * (2 * down - 1)]
+    matrix = torch.stack(rows, 1).reshape(-1, 2, 3).to(images)
+    both = torch.cat([images[picked], targets[picked]], 1)  # (b, C + K, H, W)
+    grid = functional.affine_grid(matrix, list(both.shape), align_corners=False)
+    both = functional.grid_sample(both, grid, padding_mode="reflection", align_corners=False)
+    images, targets = images.clone(), targets.clone()
+    images[picked] = both[:, : images.shape[1]]
+    targets[picked] = (both[:, images.shape[1] :] > 0.5).to(targets)
+    return images, targets
+
+
+def micrograph(
+    images: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    signed: tuple[int, ...] = (0,),
+    share: float = 0.5,
+    zoom: tuple[float, float] = (0.7, 1.4),
+) -> tuple[Tensor, Tensor]:
+    """Draw a new micrograph from an old one: :func:`affine`, then symmetry and inversion.
+
+    Parameters
+    ----------
+    images
+        (B, C, H, H) float, z-scored.
+    targets
+        (B, K, H, H) float of 0 and 1.
+    generator
+        Source of the draws.
+    signed
+        Channels that inversion turns over.
+    share, zoom
+        As for :func:`affine`.
+    """
+    images, targets = affine(images, targets, generator, share, zoom)
+    images, targets = symmetry(images, targets, generator)
+    return invert(images, generator, signed), targets
+
+
+def predict_symmetric(
+    model: nn.Module,
+    images: Tensor,
+    views: int = 8,
+    batch_size: int = 4,
+    device: str | torch.device = "cpu",
+) -> Tensor:
+    """Average a network's logits over views of the same image (test-time augmentation).
+
+    Parameters
+    ----------
+    model
+        Network from (B, C, H, W) to (B, K, H, W).
+    images
+        (N, C, H, H) float32.
+    views
+        How many of the eight symmetries; the cost grows with it.
+    batch_size, device
+        As for :func:`mchelpers.train.predict`.
+
+    Returns
+    -------
+    (N, K, H, H) float32
+    """
+    from mchelpers.train import predict
+
+    total = 0
+    for number in range(views):
+        turned = turn(images, number).contiguous()
+        logits = predict(model, turned, batch_size=batch_size, device=device)
+        total = total + turn(logits, number, back=True)
+    return total / views
