@@ -23,13 +23,19 @@ def default_tier() -> str:
 
 
 def command_execute(root: Path, args) -> list[str]:
-    """Execute chapters and write notebooks, records and generated pages."""
+    """Execute chapters and write notebooks, records and generated pages.
+
+    The smoke tier runs in a copy: its outputs are no results and must not
+    stand where results stand.
+    """
     from .execute import execute_all
     from .pages import write_pages
 
-    failures = execute_all(
-        chapters(root, args.name), args.tier or default_tier(), args.accept_drift
-    )
+    tier = args.tier or default_tier()
+    if tier == "smoke":
+        root = smoke_copy(root)
+        print(f"A trial, apart from the record: {root}", file=sys.stderr)
+    failures = execute_all(chapters(root, args.name), tier, args.accept_drift)
     if not failures:
         write_pages(root)
     return failures
@@ -70,21 +76,27 @@ def command_book(root: Path, args) -> list[str]:
     """Check the record (after executing at a tier, if one is given) and build the site."""
     trial = args.tier == "smoke"
     # A trial's outputs are no results: they are made and built apart from the record.
-    tree, target = (smoke_copy(root), root / "_build" / "smoke") if trial else (root, root)
+    tree, target = root, root
+    if trial:
+        tree, target = root / "_build" / "smoke-tree", root / "_build" / "smoke"
     if args.tier:
         args.name = ""
-        failures = command_execute(tree, args)
+        failures = command_execute(root, args)
         if failures:
             return failures
     args.allow_smoke = trial
     faults = command_check(tree, args)
     if faults:
         return faults
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(tree), "-W", "-n"]
+    start = "from jupyter_book.cli.main import main; main()"  # it has no `python -m` of its own
+    command = [sys.executable, "-c", start, "build", str(tree), "-W", "-n"]
     command += ["--keep-going", "--path-output", str(target)]
-    if subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tree)}).returncode:
-        return ["the site has warnings or errors, see above"]
-    print(f"Open {target / '_build' / 'html' / 'index.html'}")
+    page = target / "_build" / "html" / "book" / "index.html"
+    page.unlink(missing_ok=True)
+    failed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tree)}).returncode
+    if failed or not page.exists():
+        return ["the site was not built without warnings, see above"]
+    print(f"Open {page}")
     return []
 
 

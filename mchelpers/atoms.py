@@ -1,9 +1,8 @@
 """Candidate atoms of graphene in HRTEM images, whatever the sampling and the contrast.
 
 Source of the task: Sadre et al., Microsc. Microanal. 27, 804 (2021), section
-*Segmentation in Atomic Position Workflows* and Fig. 5. The finder is ours, for
-that of the study is not described; it is taken apart in the chapter *Atoms,
-bonds and sorting*.
+*Segmentation in Atomic Position Workflows* and Fig. 5. The finder is ours; it
+is taken apart in the chapter *Atoms, bonds and sorting*.
 
 Positions are (row, column) in pixels; (0, 0) is the centre of the first pixel.
 """
@@ -17,20 +16,20 @@ import numpy as np
 __all__ = [
     "BOND_NM",
     "Lattice",
-    "atom_signal",
     "draw_atoms",
     "find_atoms",
+    "find_hexagons",
+    "hexagon_signal",
     "measure_lattice",
+    "order_parameter",
     "unmasked",
 ]
 
 BOND_NM = 0.246 / np.sqrt(3)
 """Distance of nearest neighbours in graphene (its lattice constant is 0.246 nm)."""
 
-# Three equal waves meeting in phase have this skewness; it turns skewness into -1..1.
+# Three equal waves that meet in phase have this skewness; it turns skewness into -1..1.
 _THREE_WAVES = 1.5 / 1.5**1.5
-# Mean of the six strongest pixels of a ring over the ring's median: 2 in white noise.
-_LEAST_STRENGTH = 3.0
 
 
 @dataclass(frozen=True)
@@ -41,23 +40,14 @@ class Lattice:
     ----------
     bond_px
         Distance of nearest neighbours in pixels; NaN where no lattice was found.
-    strength
-        Six strongest pixels of the spots' ring over the ring's median; noise
-        alone has about 2.
-    first
-        Order parameter of the six inner spots, -1..1: +1 where the centres of
-        the hexagons are dark and the atoms bright (white-atom contrast), -1
-        where the centres are bright and the atoms dark (black-atom contrast).
-        Near 0 the two atoms of a cell look unlike: one blob per cell.
-    second
-        Order parameter of the next six spots, -1..1: +1 where they brighten the
-        atoms, -1 where they darken them, 0 where there are none.
+    order
+        Order parameter, -1..1: +1 where the centres of the hexagons are dark
+        and the atoms bright (white-atom contrast), -1 where the centres are
+        bright and the atoms dark (black-atom contrast).
     """
 
     bond_px: float
-    strength: float
-    first: float
-    second: float
+    order: float
 
     @property
     def found(self) -> bool:
@@ -70,83 +60,66 @@ class Lattice:
         return self.found and self.bond_px >= 2.0
 
     @property
-    def honeycomb(self) -> bool:
-        """Whether both atoms of a cell look alike, so that two blobs per cell are expected."""
-        return self.found and abs(self.first) >= 0.3
+    def certain(self) -> bool:
+        """Whether the hexagons' centres stand out from both atoms of the cell.
+
+        Near order 0 the centre and the two atoms are three alike lattices of
+        blobs, and which of them is the empty one cannot be told.
+        """
+        return self.found and abs(self.order) >= 0.3
 
     @property
     def white(self) -> bool:
         """Whether atoms are brighter than the centres of the hexagons."""
-        return self.first >= 0
+        return self.order >= 0
 
 
-def _frequency(shape: tuple[int, int]) -> np.ndarray:
-    """Return the length of each frequency of ``fft2`` (px^-1)."""
-    return np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
+def _ring(shape: tuple[int, int], centre: float, width: float) -> np.ndarray:
+    """Return a Gaussian ring of frequencies in the order of ``fft2``."""
+    q = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
+    return np.exp(-0.5 * ((q - centre) / width) ** 2)
 
 
-def _bragg_ring(image: np.ndarray) -> tuple[float, float]:
-    """Find the innermost ring of spots: its frequency (px^-1) and its strength."""
-    from scipy.ndimage import gaussian_filter, maximum_filter
+def order_parameter(image: np.ndarray, radius: float) -> float:
+    """Tell from the inner Bragg spots whether hexagons have dark or bright centres.
 
-    bins = min(image.shape)
-    window = np.hanning(image.shape[0])[:, None] * np.hanning(image.shape[1])
-    flat = image - gaussian_filter(image, 0.05 * bins)
-    amplitude = gaussian_filter(np.abs(np.fft.fft2(flat * window)), 1, mode="wrap")
-    ring = np.rint(_frequency(image.shape) * bins).astype(int)
-    radii = np.arange(max(4, round(0.09 * bins)), bins // 2)
-    rings = [np.sort(amplitude[ring == radius]) for radius in radii]
-    # A noise-free ring has next to nothing but its spots: keep the ratio from running away.
-    floor = 0.01 * max(values[-1] for values in rings)
-    if floor == 0:  # a constant image
-        return np.nan, 0.0
-    median = np.array([np.median(values) for values in rings]) + floor
-    strength = np.array([values[-6:].mean() for values in rings]) / median
-    best = int(np.argmax(strength))
-    radius, strength = float(radii[best]), float(strength[best])
-    if strength < _LEAST_STRENGTH:
-        return np.nan, strength
+    Three waves with the spots' frequencies add up at one place of each cell
+    and half cancel at two others: one blob of height 3 against two of height
+    1.5 and opposite sign. The empty centre is the one, the atoms are the two.
+    So a bright centre skews the grey values of the ring-filtered image to one
+    side and a dark centre to the other. No orientation is needed, and any
+    number of grains may share the image.
 
-    # The second ring, wider by the square root of 3, may outshine the first. It did so if
-    # spots stand where the first ring must have them: turned by 30 degrees, nearer the centre.
-    inner = radius / np.sqrt(3)
-    peaks = (amplitude == maximum_filter(amplitude, 5, mode="wrap")) & (np.abs(ring - radius) <= 2)
-    brightest = np.flatnonzero(peaks)[np.argsort(amplitude[peaks])[-12:]]
-    brightest = brightest[amplitude.flat[brightest] > 0.4 * amplitude.flat[brightest].max()]
-    rows, columns = np.unravel_index(brightest, image.shape)
-    # Frequencies in units of 1/bins, as complex numbers; a turn is then a product.
-    spots = bins * (
-        np.fft.fftfreq(image.shape[0])[rows] + 1j * np.fft.fftfreq(image.shape[1])[columns]
-    )
-    turned = np.concatenate([spots * np.exp(1j * t) for t in (np.pi / 6, -np.pi / 6)]) / np.sqrt(3)
-    near = maximum_filter(amplitude, 3, mode="wrap")[
-        np.rint(turned.real * image.shape[0] / bins).astype(int),
-        np.rint(turned.imag * image.shape[1] / bins).astype(int),
-    ]
-    if inner >= radii[0] and np.median(near) > 1.7 * np.interp(inner, radii, median):
-        radius = inner
-    return radius / bins, strength
+    Parameters
+    ----------
+    image
+        (H, W) float, any scale.
+    radius
+        Radius of the inner Bragg spots, px^-1.
+
+    Returns
+    -------
+    float
+        -1..1, as :attr:`Lattice.order`.
+
+    Notes
+    -----
+    Sadre et al. (2021) compare the signal of a hexagon's atoms with that of
+    its centre for all orientations; this sums the comparison up in one number.
+    """
+    waves = np.fft.ifft2(np.fft.fft2(image) * _ring(image.shape, radius, 0.06 * radius)).real
+    waves -= waves.mean()
+    skewness = np.mean(waves**3) / max(np.mean(waves**2) ** 1.5, 1e-30)
+    return float(np.clip(-skewness / _THREE_WAVES, -1, 1))
 
 
-def _pass_ring(frequency: np.ndarray, centre: float, width: float) -> np.ndarray:
-    return np.exp(-0.5 * ((frequency - centre) / width) ** 2)
-
-
-def measure_lattice(image: np.ndarray, mask: np.ndarray | None = None) -> Lattice:
-    """Measure the sampling and the contrast of a honeycomb from its Bragg spots.
-
-    Both order parameters are third moments of ring-filtered images. Of one
-    ring, the skewness: where three waves add up at the hexagons' centres and
-    half cancel at the atoms, bright centres skew it to +, dark ones to -. Of
-    the second ring, its mean where the first is strong. No orientation is
-    needed, so any number of grains may share the image.
+def measure_lattice(image: np.ndarray) -> Lattice:
+    """Measure how finely a honeycomb is sampled, and its contrast.
 
     Parameters
     ----------
     image
         (H, W) float, any scale; flat-fielded if the illumination is uneven.
-    mask
-        (H, W) bool, True where the contrast must not be measured (contaminant).
 
     Returns
     -------
@@ -155,50 +128,26 @@ def measure_lattice(image: np.ndarray, mask: np.ndarray | None = None) -> Lattic
     Raises
     ------
     ValueError
-        If the image is not two-dimensional, is smaller than 32 px, or the mask
-        has another shape.
-
-    Notes
-    -----
-    Sadre et al. (2021), section *Training Dataset*, describe an order parameter
-    that compares the atoms of a hexagon with its centre; this is one, without
-    the search for the orientation.
+        If the image is not one finite image of at least 32 x 32 px.
     """
+    from .lattice import bragg_radius
+
     image = np.asarray(image, float)
-    if image.ndim != 2 or min(image.shape) < 32:
-        raise ValueError(f"need one image of at least 32 x 32 px, got shape {image.shape}")
-    clean = np.ones(image.shape, bool) if mask is None else ~np.asarray(mask, bool)
-    if clean.shape != image.shape:
-        raise ValueError(f"the mask has shape {clean.shape}, the image {image.shape}")
-    q1, strength = _bragg_ring(image)
-    if not np.isfinite(q1):
-        return Lattice(np.nan, strength, 0.0, 0.0)
-    if not clean.any():
-        clean[:] = True  # nothing clean to measure on: better the whole image than no answer
-    frequency, spectrum = _frequency(image.shape), np.fft.fft2(image)
-    waves = []
-    for order, width in ((1.0, 0.06), (np.sqrt(3), 0.1)):
-        ring = _pass_ring(frequency, order * q1, width * q1)
-        values = np.fft.ifft2(spectrum * ring).real[clean]
-        values = values - values.mean()
-        waves.append(values / max(values.std(), 1e-12))
-    first = -np.mean(waves[0] ** 3) / _THREE_WAVES
-    second = np.mean(waves[0] ** 2 * waves[1]) / _THREE_WAVES
-    return Lattice(
-        bond_px=2 / (3 * q1),
-        strength=strength,
-        first=float(np.clip(first, -1, 1)),
-        second=float(np.clip(second, -1, 1)),
-    )
+    if image.ndim == 2 and image.size and np.ptp(image) == 0:  # black: nothing to measure
+        return Lattice(float("nan"), 0.0)
+    radius = bragg_radius(image)
+    if not np.isfinite(radius):
+        return Lattice(float("nan"), 0.0)
+    # The spots' planes are 1.5 bonds apart.
+    return Lattice(2 / (3 * radius), order_parameter(image, radius))
 
 
-def atom_signal(image: np.ndarray, lattice: Lattice, zoom: int = 1) -> np.ndarray:
-    """Filter an image so that atoms are its maxima, whatever the contrast was.
+def hexagon_signal(image: np.ndarray, lattice: Lattice, zoom: int = 1) -> np.ndarray:
+    """Filter an image so that the centres of hexagons are its maxima.
 
-    Each ring of frequencies is weighted by its order parameter, so that it
-    brightens the atoms: black-atom contrast is turned over, and a ring that
-    carries noise hardly counts. The filter has no direction: it cannot draw a
-    lattice where there is none, nor prefer one grain.
+    Only frequencies near the inner Bragg spots pass, whatever their direction,
+    so that the filter neither draws a lattice where there is none nor prefers
+    one grain; white-atom contrast is turned over.
 
     Parameters
     ----------
@@ -219,23 +168,22 @@ def atom_signal(image: np.ndarray, lattice: Lattice, zoom: int = 1) -> np.ndarra
     ValueError
         If no lattice was found.
     """
-    if not lattice.found:
-        raise ValueError("no Bragg spots, so no scale to filter at; check lattice.found first")
     from scipy.fft import fft2, fftshift, ifft2, ifftshift, next_fast_len
 
+    if not lattice.found:
+        raise ValueError("no Bragg spots, so no scale to filter at; check lattice.found first")
     # Mirrored rims: a periodic transform would join the lattice to its far side out of step.
     pad = int(np.ceil(4 * lattice.bond_px))
     height, width = np.shape(image)
     size = [2 * next_fast_len(int(np.ceil(s / 2)) + pad) for s in (height, width)]
     far = [s - pad - n for s, n in zip(size, (height, width), strict=True)]
     wide = np.pad(np.asarray(image, float), ((pad, far[0]), (pad, far[1])), mode="symmetric")
-    frequency, q1 = _frequency(wide.shape), 2 / (3 * lattice.bond_px)
-    weights = lattice.first * _pass_ring(frequency, q1, 0.2 * q1)
-    weights += lattice.second * _pass_ring(frequency, np.sqrt(3) * q1, 0.2 * q1)
-    spectrum = fftshift(fft2(wide - wide.mean()) * weights)
+    radius = 2 / (3 * lattice.bond_px)
+    spectrum = fftshift(fft2(wide) * _ring(wide.shape, radius, 0.2 * radius))
     more = [((zoom - 1) * s // 2,) * 2 for s in size]  # even sizes: zero frequency stays central
     fine = ifft2(ifftshift(np.pad(spectrum, more))).real * zoom**2
-    return fine[pad * zoom : (pad + height) * zoom, pad * zoom : (pad + width) * zoom]
+    signal = -fine if lattice.white else fine
+    return signal[pad * zoom : (pad + height) * zoom, pad * zoom : (pad + width) * zoom]
 
 
 def _parabola(before: np.ndarray, at: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -244,8 +192,8 @@ def _parabola(before: np.ndarray, at: np.ndarray, after: np.ndarray) -> np.ndarr
     return np.clip(0.5 * (before - after) / np.where(bend < 0, bend, -np.inf), -0.5, 0.5)
 
 
-def find_atoms(image: np.ndarray, lattice: Lattice, least: float = 0.3) -> np.ndarray:
-    """Find candidate atoms: the maxima of :func:`atom_signal`, to a fraction of a pixel.
+def find_hexagons(image: np.ndarray, lattice: Lattice, least: float = 0.3) -> np.ndarray:
+    """Find the centres of hexagons (and of other rings) to a fraction of a pixel.
 
     Parameters
     ----------
@@ -253,36 +201,72 @@ def find_atoms(image: np.ndarray, lattice: Lattice, least: float = 0.3) -> np.nd
         (H, W) float.
     lattice
         As from :func:`measure_lattice`; its scale sets the filter and how far
-        apart candidates must be.
+        apart centres must be.
     least
-        Smallest height of a maximum, in units of the median height.
+        Smallest height of a maximum of :func:`hexagon_signal`, in units of the
+        median height: noise in a hole stays below.
 
     Returns
     -------
     (N, 2) float64
-        Rows and columns in pixels; (0, 2) where no lattice was found. Where
-        ``lattice.resolved`` is False the list is returned all the same, but
-        two atoms are then less than two pixels apart.
+        Rows and columns in pixels; (0, 2) where no lattice was found.
     """
     from scipy.ndimage import maximum_filter
 
     if not lattice.found:
         return np.empty((0, 2))
-    zoom = int(np.clip(np.ceil(8 / lattice.bond_px), 1, 4))
-    signal = atom_signal(image, lattice, zoom)
-    reach = max(1, round(0.35 * lattice.bond_px * zoom))
+    zoom = int(np.clip(np.ceil(6 / lattice.bond_px), 1, 4))
+    signal = hexagon_signal(image, lattice, zoom)
+    reach = max(1, round(0.6 * lattice.bond_px * zoom))
     disc = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach
     top = signal == maximum_filter(signal, footprint=disc, mode="constant", cval=-np.inf)
     top[[0, -1]] = top[:, [0, -1]] = False  # a maximum needs neighbours on both sides
     rows, columns = np.nonzero(top & (signal > 0))
     heights = signal[rows, columns]
-    high = heights > least * (np.median(heights) if len(heights) else 0)
+    high = heights > least * np.median(heights) if len(heights) else np.zeros(0, bool)
     rows, columns, heights = rows[high], columns[high], heights[high]
-    fine_rows = rows + _parabola(signal[rows - 1, columns], heights, signal[rows + 1, columns])
-    fine_columns = columns + _parabola(
-        signal[rows, columns - 1], heights, signal[rows, columns + 1]
-    )
-    return np.stack([fine_rows, fine_columns], axis=1) / zoom
+    above, below = signal[rows - 1, columns], signal[rows + 1, columns]
+    left, right = signal[rows, columns - 1], signal[rows, columns + 1]
+    fine = [rows + _parabola(above, heights, below), columns + _parabola(left, heights, right)]
+    return np.stack(fine, axis=1) / zoom
+
+
+def find_atoms(image: np.ndarray, lattice: Lattice) -> np.ndarray:
+    """Find candidate atoms: the places where three neighbouring hexagons meet.
+
+    Each carbon atom of a sheet belongs to three rings, so it is the middle of
+    a triangle of ring centres (Delaunay's triangulation); this holds for the
+    pentagons and heptagons of a grain boundary too. A centre is twice as high
+    as an atom, so it survives noise, and aberrations that make the two atoms
+    of a cell look unlike, better than the atoms themselves do.
+
+    Parameters
+    ----------
+    image
+        (H, W) float.
+    lattice
+        As from :func:`measure_lattice`.
+
+    Returns
+    -------
+    (N, 2) float64
+        Rows and columns in pixels; (0, 2) where no lattice was found. Atoms
+        within about two bonds of the frame lack a hexagon and are missing.
+        Where ``lattice.resolved`` or ``lattice.certain`` is False the list is
+        returned all the same, but should not be trusted.
+    """
+    from scipy.spatial import Delaunay, QhullError
+
+    centres = find_hexagons(image, lattice)
+    try:
+        corners = centres[Delaunay(centres).simplices]  # (M, 3, 2)
+    except (QhullError, ValueError):  # fewer than three centres, or all on one line
+        return np.empty((0, 2))
+    sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
+    spacing = np.sqrt(3) * lattice.bond_px
+    # Pentagons bring centres closer, heptagons push them apart; holes are spanned by long sides.
+    fits = ((sides > 0.6 * spacing) & (sides < 1.5 * spacing)).all(1)
+    return corners[fits].mean(axis=1)
 
 
 def unmasked(atoms: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ __all__ = [
 
 BAND = (0.08, 0.48)  # px^-1: inside, the illumination; outside, the corners of the square
 NEIGHBOURHOOD = 7  # bins: one spot in a square of this side
+REFERENCE = 256 * 256  # px: the paper's images, for which its peak threshold holds
 SMALLEST = 32  # px: below, a window and a blur leave nothing to find
 
 
@@ -131,14 +132,16 @@ def weighted_spectrum(image: np.ndarray, blur: float = 2.0) -> np.ndarray:
     Returns
     -------
     (H, W // 2 + 1) float32
-        The half plane of non-negative column frequencies.
+        The half plane of non-negative column frequencies, scaled to 256 x 256
+        pixels: a Bragg spot grows with the number of pixels.
     """
     from scipy.fft import rfft2
     from scipy.ndimage import gaussian_filter
 
     height, width = image.shape
     *_, q = _frequencies(height, width)
-    amplitude = q * np.abs(rfft2(image * _window(height, width), workers=1))
+    transform = rfft2(image * _window(height, width), workers=1)
+    amplitude = q * np.abs(transform) * np.float32(REFERENCE / image.size)
     # The amplitude is the same at q and -q: lend the blur the columns left of zero.
     margin = int(4 * blur + 1)
     left = np.roll(amplitude[::-1, margin:0:-1], 1, axis=0)
@@ -239,7 +242,8 @@ def bragg_filter(
         Radius (standard deviation) of the aperture around a spot, px^-1.
     peak_threshold
         Least height of a spot in the weighted spectrum (the paper's G_thresh),
-        for an image of standard deviation 1 and the unnormalised transform.
+        for an image of standard deviation 1 and the unnormalised transform of
+        256 x 256 pixels.
     peaks
         Most spots, counting both of each pair.
     blur

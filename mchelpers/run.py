@@ -150,7 +150,7 @@ class Run:
 
     @property
     def data_kind(self) -> str:
-        """``"simulated"`` at the smoke tier, else ``"real"``: what stands for the study's data."""
+        """What stands for the study's data, ``"simulated"`` at the smoke tier and else ``"real"``."""
         return "simulated" if self.smoke else "real"
 
     def pick(self, *, smoke: T, laptop: T, full: T) -> T:

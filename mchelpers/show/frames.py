@@ -75,7 +75,11 @@ def slider(frames: Sequence[Any], labels: Sequence[str], name: str, alt: str) ->
         layout=ipywidgets.Layout(width="95%", max_width=f"{WIDTH * 100:.0f}px"),
         style={"description_width": "initial"},
     )
-    bundle = ipywidgets.VBox([control, _joined(control, tags)])._repr_mimebundle_()
+    box = ipywidgets.VBox([control, _joined(control, tags)])
+    if not hasattr(box, "_repr_mimebundle_"):  # ipywidgets 7, as in Colab
+        display(box)
+        return
+    bundle = box._repr_mimebundle_()
     bundle["image/png"] = base64.b64encode(_strip(pictures, labels)).decode()
     bundle["text/plain"] = alt
     display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
@@ -85,7 +89,7 @@ def _tag(png: bytes, width: int, alt: str) -> str:
     """Write an <img> of our own, for ipywidgets' Image cannot carry alternative text."""
     widest = width if width > 400 else 2 * width
     return (
-        f'<img class="widget-image" style="width:100%;max-width:{widest}px" '
+        f'<img class="widget-image" style="width:{widest}px;max-width:100%" '
         f'alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
     )
 
@@ -95,10 +99,12 @@ def _joined(control: Any, tags: list[str]) -> Any:
     import ipywidgets
 
     if hasattr(ipywidgets, "Stack"):
-        stack = ipywidgets.Stack([ipywidgets.HTML(tag) for tag in tags], selected_index=0)
+        wide = ipywidgets.Layout(width="100%")
+        frames = [ipywidgets.HTML(tag, layout=wide) for tag in tags]
+        stack = ipywidgets.Stack(frames, selected_index=0, layout=wide)
         ipywidgets.jslink((control, "index"), (stack, "selected_index"))
         return stack
-    shown = ipywidgets.HTML(tags[0])  # ipywidgets 7, as in Colab: the kernel changes the frame
+    shown = ipywidgets.HTML(tags[0])  # ipywidgets 7: the kernel changes the frame
     control.observe(lambda change: setattr(shown, "value", tags[change["new"]]), "index")
     return shown
 

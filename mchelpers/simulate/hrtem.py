@@ -55,6 +55,8 @@ class Conditions:
         Amplitude and azimuth of the residual aberration.
     focal_spread
         Standard deviation of the defocus (energy spread and lens currents).
+    vibration
+        Standard deviation of the image's shaking during the exposure.
     dose
         Electrons per square angstrom.
     light
@@ -66,6 +68,7 @@ class Conditions:
     astigmatism: tuple[float, float] = (0.0, 0.0)
     coma: tuple[float, float] = (0.0, 0.0)
     focal_spread: float = 1.2
+    vibration: float = 0.03
     dose: float = 5e3
     light: float = 0.02
 
@@ -105,7 +108,8 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
         spherical=rng.uniform(-15e3, 5e3),
         astigmatism=(rng.uniform(0, 1.5), rng.uniform(0, np.pi)),
         coma=(rng.uniform(0, 200), rng.uniform(0, 2 * np.pi)),
-        dose=float(np.exp(rng.uniform(np.log(1e3), np.log(1e4)))),
+        vibration=rng.uniform(0.01, 0.035),
+        dose=float(1e4 * np.exp(-np.log(10) * rng.uniform() ** 2)),
     )
 
 
@@ -150,6 +154,8 @@ def form_image(wave, conditions: Conditions) -> np.ndarray:
     (H, W) float32
         Intensity, 1 where there is no sample.
     """
+    from scipy.ndimage import gaussian_filter
+
     abtem, _ = _abtem()
     lens = abtem.CTF(
         energy=80e3,
@@ -164,7 +170,9 @@ def form_image(wave, conditions: Conditions) -> np.ndarray:
         angular_spread=0.1,  # mrad
     )
     with abtem.config.set(_QUIET):
-        return np.asarray(wave.apply_ctf(lens).intensity().array, np.float32)
+        sharp = wave.apply_ctf(lens).intensity()
+    shaking = 10 * conditions.vibration / np.array(sharp.sampling)  # nm -> pixels
+    return gaussian_filter(np.asarray(sharp.array, np.float32), shaking, mode="wrap")
 
 
 def detect(
@@ -217,7 +225,7 @@ def _abtem():
         import ase
     except ImportError as error:
         raise ImportError(
-            "the physical simulation needs abTEM and ASE: pip install 'mchelpers[hrtem]' "
+            "the physical simulation needs abTEM and ASE: pip install 'mchelpers[simulate]' "
             "(or use lattice_micrographs, which needs neither)"
         ) from error
     return abtem, ase
