@@ -282,7 +282,14 @@ def unmasked(atoms: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Returns
     -------
     (M, 2) float
+
+    Raises
+    ------
+    ValueError
+        If the mask is not boolean.
     """
+    if mask.dtype != bool:
+        raise ValueError(f"a boolean mask is needed, got {mask.dtype}; apply a threshold first")
     pixels = np.rint(atoms).astype(int)
     inside = ((pixels >= 0) & (pixels < mask.shape)).all(1)
     kept = atoms[inside]

@@ -137,8 +137,10 @@ def score_atoms(
     Returns
     -------
     dict
-        ``precision``, ``recall``, and ``rmse``: root mean square distance of
-        the pairs in pixels, NaN without pairs.
+        ``precision``, ``recall``; ``shift``, the length of the pairs' mean
+        displacement (coma moves an image as a whole), and ``rmse``, their root
+        mean square distance once that is taken out; both in pixels, NaN
+        without pairs.
     """
     pairs = match(found, true, tolerance)
     inner_found, inner_true = _counted(found, shape, rim), _counted(true, shape, rim)
@@ -148,9 +150,13 @@ def score_atoms(
     _, recall = precision_recall(
         int(inner_true[pairs[:, 1]].sum()), int(inner_found.sum()), int(inner_true.sum())
     )
+    nothing = {"precision": precision, "recall": recall, "shift": np.nan, "rmse": np.nan}
+    if len(pairs) == 0:
+        return nothing
     gap = found[pairs[:, 0]] - true[pairs[:, 1]]
-    rmse = float(np.sqrt((gap**2).sum(1).mean())) if len(pairs) else float("nan")
-    return {"precision": precision, "recall": recall, "rmse": rmse}
+    shift = gap.mean(0)
+    rmse = np.sqrt(((gap - shift) ** 2).sum(1).mean())
+    return {**nothing, "shift": float(np.hypot(*shift)), "rmse": float(rmse)}
 
 
 def score_bonds(

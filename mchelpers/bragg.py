@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 BAND = (0.08, 0.48)  # px^-1: inside, the illumination; outside, the corners of the square
-NEIGHBOURHOOD = 7  # bins: one spot in a square of this side
 REFERENCE = 256 * 256  # px: the paper's images, for which its peak threshold holds
 SMALLEST = 32  # px: below, a window and a blur leave nothing to find
 
@@ -142,11 +141,23 @@ def weighted_spectrum(image: np.ndarray, blur: float = 2.0) -> np.ndarray:
     *_, q = _frequencies(height, width)
     transform = rfft2(image * _window(height, width), workers=1)
     amplitude = q * np.abs(transform) * np.float32(REFERENCE / image.size)
-    # The amplitude is the same at q and -q: lend the blur the columns left of zero.
     margin = int(4 * blur + 1)
-    left = np.roll(amplitude[::-1, margin:0:-1], 1, axis=0)
-    whole = np.concatenate([left, amplitude], axis=1)
-    return gaussian_filter(whole, blur, mode=("wrap", "nearest"))[:, left.shape[1] :]
+    return gaussian_filter(_mirrored(amplitude, margin), blur, mode=("wrap", "nearest"))[:, margin:]
+
+
+def _mirrored(half: np.ndarray, columns: int) -> np.ndarray:
+    """Put columns left of zero frequency: an amplitude is the same at q and -q."""
+    left = np.roll(half[::-1, columns:0:-1], 1, axis=0)
+    return np.concatenate([left, half], axis=1)
+
+
+def _highest_nearby(values: np.ndarray) -> np.ndarray:
+    """Return the maximum over a square of 7 x 7 bins around each; both axes wrap around."""
+    for axis in (0, 1):
+        for shift in (1, 2, 3):  # the maximum of 2, then of 4, then of 7 bins in a row
+            values = np.maximum(values, np.roll(values, shift, axis))
+        values = np.roll(values, -3, axis)
+    return values
 
 
 def bragg_spots(
@@ -171,10 +182,8 @@ def bragg_spots(
         Frequency of rows and columns in px^-1, strongest first, one of each
         pair. n is 0 where nothing exceeds the threshold.
     """
-    from scipy.ndimage import maximum_filter
-
     rows, columns, q = _frequencies(spectrum.shape[0], width)
-    highest = maximum_filter(spectrum, NEIGHBOURHOOD, mode=("wrap", "nearest"))
+    highest = _highest_nearby(_mirrored(spectrum, 3))[:, 3:]
     found = (spectrum == highest) & (spectrum > threshold) & (q > BAND[0]) & (q < BAND[1])
     found[rows < 0, 0] = False  # on this column both spots of a pair are in the half plane
     i, j = np.nonzero(found)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MAPS",
     "BraggFit",
-    "Fitted",
     "best_masks",
     "bragg_masks",
     "bragg_maps",
@@ -208,22 +207,6 @@ def f1_by_threshold(
     return curves
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """Out-of-fold masks, and the threshold that each fold's training images chose.
-
-    Attributes
-    ----------
-    masks
-        (N, H, W) bool; each image by parameters it had no part in.
-    thresholds
-        One per fold.
-    """
-
-    masks: np.ndarray
-    thresholds: np.ndarray
-
-
 def _rest(fold: np.ndarray, count: int) -> np.ndarray:
     return np.setdiff1d(np.arange(count), fold)
 
@@ -233,7 +216,7 @@ def threshold_masks(
     truth: np.ndarray,
     folds: Sequence[np.ndarray],
     thresholds: np.ndarray = THRESHOLDS,
-) -> Fitted:
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit one threshold per fold: the one with the best mean F1 on the other folds.
 
     Parameters
@@ -244,13 +227,18 @@ def threshold_masks(
         Test indices of each fold, as from :func:`mchelpers.train.kfold`.
     thresholds
         (T,) candidates, ascending.
+
+    Returns
+    -------
+    masks, chosen
+        (N, H, W) bool, each image by a threshold it had no part in; (folds,) float.
     """
     curves = f1_by_threshold(scores, truth, thresholds)
     chosen = np.array([thresholds[curves[_rest(f, len(truth))].mean(0).argmax()] for f in folds])
     masks = np.zeros(truth.shape, bool)
     for fold, threshold in zip(folds, chosen):
         masks[fold] = scores[fold] > threshold
-    return Fitted(masks, chosen)
+    return masks, chosen
 
 
 def otsu_masks(scores: np.ndarray) -> np.ndarray:
@@ -261,20 +249,23 @@ def otsu_masks(scores: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class BraggFit(Fitted):
+class BraggFit:
     """The Bragg filter under cross-validation.
 
     Attributes
     ----------
-    sigma, peak_threshold
-        (folds,) float: aperture (px^-1) and G_thresh of each fold.
-        ``thresholds`` are the M_thresh.
+    masks
+        (N, H, W) bool; each image by parameters it had no part in.
+    sigma, peak_threshold, mask_threshold
+        (folds,) float: aperture (px^-1), G_thresh and M_thresh of each fold.
     training_f1
         (folds, sigmas, peak thresholds) float: best training F1 of each pair.
     """
 
+    masks: np.ndarray
     sigma: np.ndarray
     peak_threshold: np.ndarray
+    mask_threshold: np.ndarray
     training_f1: np.ndarray
 
 
@@ -315,10 +306,9 @@ def bragg_masks(
         mean = curves[_rest(fold, len(truth))].mean(0)  # (pairs, T)
         pair, level = np.unravel_index(mean.argmax(), mean.shape)
         masks[fold] = _filtered(flat[fold], *pairs[pair]) > thresholds[level]
-        chosen.append((thresholds[level], *pairs[pair]))
+        chosen.append((*pairs[pair], thresholds[level]))
         training.append(mean.max(1).reshape(len(sigmas), len(peak_thresholds)))
-    level, sigma, peak_threshold = np.array(chosen).T
-    return BraggFit(masks, level, sigma, peak_threshold, np.array(training))
+    return BraggFit(masks, *np.array(chosen).T, np.array(training))
 
 
 def fit_pixels(
@@ -383,7 +373,7 @@ def probability_masks(probabilities: np.ndarray) -> np.ndarray:
 
     The smoothing and the least areas were set by eye, once, and are not fitted.
     """
-    return tidy(probabilities - 0.5, blur_px=4.0, hole_px=1000, speck_px=150)
+    return tidy(probabilities - 0.5, blur_px=4.0, hole_px=1000, speck_px=100)
 
 
 def best_masks(

@@ -32,6 +32,7 @@ __all__ = [
     "fit",
     "kfold",
     "learning_rate",
+    "load_network",
     "load_tensors",
     "predict",
     "run_folder",
@@ -54,7 +55,9 @@ class Fit:
     weight_decay
         Decoupled weight decay (AdamW); 0 is plain Adam.
     schedule
-        ``"constant"`` or ``"cosine"`` (one warm-up epoch, then down to zero).
+        ``"constant"``; ``"settle"``, constant until a sixth of the training is
+        left and then straight down to zero; or ``"cosine"``, one warm-up epoch
+        and then down to zero.
     patience
         Stop when the validation loss has not fallen for so many epochs, and
         return the best weights. None trains to the end and keeps the last.
@@ -112,12 +115,16 @@ def autocast(device: torch.device) -> torch.autocast:
 
 def learning_rate(settings: Fit, step: int, steps_per_epoch: int) -> float:
     """Return the learning rate of one step (counted from 0)."""
+    done = step / (settings.epochs * steps_per_epoch)
     if settings.schedule == "constant":
         return settings.lr
+    if settings.schedule == "settle":
+        return settings.lr * min(1.0, 6 * (1 - done))
     if settings.schedule != "cosine":
-        raise ValueError(f"schedule must be 'constant' or 'cosine', got {settings.schedule!r}")
+        raise ValueError(
+            f"schedule must be 'constant', 'settle' or 'cosine', got {settings.schedule!r}"
+        )
     warm = min(1.0, (step + 1) / steps_per_epoch)
-    done = step / (settings.epochs * steps_per_epoch)
     return float(settings.lr * warm * 0.5 * (1 + np.cos(np.pi * done)))
 
 
@@ -564,6 +571,14 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, note: dict[str, str]) -
     unfinished = path.with_suffix(".partial")
     save_file({k: v.contiguous() for k, v in tensors.items()}, unfinished, note)
     os.replace(unfinished, path)
+
+
+def load_network(model: nn.Module, path: Path) -> nn.Module:
+    """Fill a network with the weights that :func:`cross_validate` kept for a fold."""
+    tensors, _ = load_tensors(path)
+    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    model.load_state_dict(weights)
+    return model.eval()
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

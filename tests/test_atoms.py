@@ -45,6 +45,7 @@ def test_perfect_lattice_is_found_whole(period, angle):
     assert of_atoms["precision"] == of_atoms["recall"] == 1
     assert of_bonds["precision"] == of_bonds["recall"] == 1
     assert of_atoms["rmse"] < 0.15  # px
+    assert of_atoms["shift"] < 0.05
 
 
 @pytest.mark.parametrize("contrast", [1, -1])
@@ -146,6 +147,8 @@ def test_masks_drop_atoms():
     half[3:] = True
     np.testing.assert_array_equal(atoms.unmasked(points, half), points[:2])
     assert atoms.unmasked(np.empty((0, 2)), half).shape == (0, 2)
+    with pytest.raises(ValueError, match="boolean"):
+        atoms.unmasked(points, half.astype(int))
 
 
 def test_bonds_are_all_pairs_within_reach():
@@ -195,7 +198,7 @@ def test_scores_of_nothing():
     for found, true in ((none, some), (some, none)):
         score = bonds.score_atoms(found, true, 1)
         assert (score["precision"], score["recall"]) == (0, 0)
-        assert np.isnan(score["rmse"])
+        assert np.isnan(score["rmse"]) and np.isnan(score["shift"])
     assert bonds.score_bonds(none, none, 1, 1) == {"precision": 1, "recall": 1}
 
 
@@ -206,7 +209,8 @@ def test_scores_count_spurious_and_missing():
     score = bonds.score_atoms(np.concatenate([extra, shifted]), true, 1.0)
     assert score["recall"] == pytest.approx(len(shifted) / len(true))
     assert score["precision"] == pytest.approx(len(shifted) / (len(shifted) + 50))
-    assert score["rmse"] == pytest.approx(0.5)
+    assert score["shift"] == pytest.approx(0.5)
+    assert score["rmse"] == pytest.approx(0, abs=1e-9)
 
 
 def test_a_bond_needs_both_ends_right():

@@ -31,3 +31,19 @@ def test_the_lock_holds_every_dependency():
     wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
     wanted = {w for w in wanted if not w.startswith("mchelpers")}
     assert names(wanted) <= names((REPOSITORY / "requirements.txt").read_text().split())
+
+
+def test_the_public_address_is_the_one_of_the_configuration():
+    """Files that must spell it out (README, citation, chapters) spell the same one."""
+    address = yaml.safe_load((REPOSITORY / "_config.yml").read_text())["repository"]["url"]
+    owner_and_name = address.removeprefix("https://github.com/")
+    organisation = owner_and_name.split("/")[0]
+    texts = [REPOSITORY / n for n in ("README.md", "CITATION.cff", "CONTRIBUTING.md")]
+    texts += sorted((REPOSITORY / "book").rglob("*.md"))
+    mentions = [
+        (path.name, found)
+        for path in texts
+        for found in re.findall(rf"github(?:\.com)?/({organisation}/[\w-]+)", path.read_text())
+    ]
+    assert mentions
+    assert {found for _, found in mentions} == {owner_and_name}

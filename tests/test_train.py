@@ -103,6 +103,9 @@ def test_the_cosine_rate_warms_up_and_ends_at_zero():
     settings_ = train.Fit(epochs=10, lr=1.0, schedule="cosine")
     rates = [train.learning_rate(settings_, s, 5) for s in range(50)]
     assert rates[0] == pytest.approx(0.2) and max(rates) > 0.95 and rates[-1] < 0.01
+    settle = replace(settings_, schedule="settle", epochs=12)
+    rates = [train.learning_rate(settle, s, 5) for s in range(60)]
+    assert set(rates[:50]) == {1.0} and rates[55] == pytest.approx(0.5) and 0 < rates[-1] < 0.11
     with pytest.raises(ValueError, match="cosine"):
         train.learning_rate(replace(settings_, schedule="linear"), 0, 5)
 
@@ -175,9 +178,7 @@ def test_only_some_folds(task):
 
 def test_kept_weights_load_into_a_network(task):
     cv = cross_validated(task)
-    tensors, _ = train.load_tensors(cv.weights[0])
-    network = NETWORK()
-    network.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+    network = train.load_network(NETWORK(), cv.weights[0])
     test = np.sort(train.kfold(6, 3)[0])
     assert torch.allclose(train.predict(network, task[0][test]), cv.logits[test], atol=1e-5)
 

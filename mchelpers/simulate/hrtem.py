@@ -109,7 +109,7 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
         astigmatism=(rng.uniform(0, 1.5), rng.uniform(0, np.pi)),
         coma=(rng.uniform(0, 200), rng.uniform(0, 2 * np.pi)),
         vibration=rng.uniform(0.01, 0.035),
-        dose=float(1e4 * np.exp(-np.log(10) * rng.uniform() ** 2)),
+        dose=float(1e4 * np.exp(-np.log(10) * rng.uniform() ** 1.3)),
     )
 
 
