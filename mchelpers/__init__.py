@@ -15,19 +15,24 @@ __version__ = "0.1.0"
 _MODULES = (
     "atoms",
     "augment",
+    "bonds",
     "bragg",
     "classical",
+    "crossval",
     "data",
     "lattice",
     "losses",
     "metrics",
     "models",
+    "networks",
+    "postprocess",
     "preprocess",
     "reduction",
     "run",
     "show",
     "simulate",
     "train",
+    "weights",
 )
 __all__ = ["start", *_MODULES]
 

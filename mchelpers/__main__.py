@@ -29,6 +29,7 @@ def command_execute(root: Path, args) -> list[str]:
     The smoke tier runs in a copy: its outputs are no results and must not
     stand where results stand.
     """
+    from .claims import check_claims
     from .execute import execute_all
     from .pages import write_pages
 
@@ -37,7 +38,10 @@ def command_execute(root: Path, args) -> list[str]:
         root = smoke_copy(root)
         print(f"A trial, apart from the record: {root}", file=sys.stderr)
     failures = execute_all(chapters(root, args.name), tier, args.accept_drift)
-    if not failures:
+    missing = check_claims(root)
+    if missing:
+        print("The pages made from the record wait for other chapters:", *missing, sep="\n- ")
+    else:
         write_pages(root)
     return failures
 

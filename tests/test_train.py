@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mchelpers import models, train
+from mchelpers import crossval, models, train, weights
 
 NETWORK = partial(models.UNet, features=4, blocks=3)
 
@@ -132,7 +132,7 @@ def test_too_many_folds():
 def cross_validated(task, workers=1, **change):
     fit = train.Fit(**{"epochs": 2, "lr": 1e-2, "batch_size": 2, **change})
     folds = train.kfold(6, 3)
-    return train.cross_validate(
+    return crossval.cross_validate(
         NETWORK, *task, folds, fit, name="t", workers=workers, progress=False
     )
 
@@ -171,14 +171,14 @@ def test_a_fold_never_sees_its_test_images(task):
 def test_only_some_folds(task):
     fit = train.Fit(epochs=1)
     folds = train.kfold(6, 3)
-    cv = train.cross_validate(NETWORK, *task, folds, fit, name="t", only=1, progress=False)
+    cv = crossval.cross_validate(NETWORK, *task, folds, fit, name="t", only=1, progress=False)
     assert len(cv.weights) == 1
     assert cv.logits[folds[0]].abs().sum() > 0 and cv.logits[folds[1]].abs().sum() == 0
 
 
 def test_kept_weights_load_into_a_network(task):
     cv = cross_validated(task)
-    network = train.load_network(NETWORK(), cv.weights[0])
+    network = weights.load_network(NETWORK(), cv.weights[0])
     test = np.sort(train.kfold(6, 3)[0])
     assert torch.allclose(train.predict(network, task[0][test]), cv.logits[test], atol=1e-5)
 
@@ -197,8 +197,8 @@ def test_fingerprints_follow_code_and_values_but_not_docstrings():
     def c(x):
         return x + 2
 
-    assert train.fingerprint(b) != train.fingerprint(c)
-    assert train.fingerprint(partial(NETWORK, stem=2)) != train.fingerprint(NETWORK)
-    assert train.fingerprint(np.zeros(3)) != train.fingerprint(np.zeros(3, np.float32))
-    assert train.fingerprint({"x": 1, "y": 2}) == train.fingerprint({"y": 2, "x": 1})
+    assert weights.fingerprint(b) != weights.fingerprint(c)
+    assert weights.fingerprint(partial(NETWORK, stem=2)) != weights.fingerprint(NETWORK)
+    assert weights.fingerprint(np.zeros(3)) != weights.fingerprint(np.zeros(3, np.float32))
+    assert weights.fingerprint({"x": 1, "y": 2}) == weights.fingerprint({"y": 2, "x": 1})
     assert a(1) == b(1)

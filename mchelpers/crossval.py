@@ -1,0 +1,159 @@
+"""Cross-validation of networks: every image predicted by one that never saw it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .train import Fit, History, cross_entropy, fit, predict, run_folder
+from .weights import fingerprint, load_tensors, save_tensors
+
+__all__ = ["CrossValidation", "cross_validate"]
+
+_building = threading.Lock()  # the initial weights come from one global generator
+
+
+@dataclass
+class CrossValidation:
+    """Out-of-fold predictions and how they came about.
+
+    Attributes
+    ----------
+    logits
+        (N, classes, H, W) float32; each image by the network that never saw it.
+    histories
+        One per fold; the seconds are those of the original training.
+    weights
+        One safetensors file per fold, names beginning with ``model.``.
+    """
+
+    logits: Tensor
+    histories: list[History]
+    weights: list[Path]
+
+
+def cross_validate(
+    make_model: Callable[[], nn.Module],
+    images: Tensor,
+    targets: Tensor,
+    folds: list[np.ndarray],
+    settings: Fit,
+    *,
+    name: str,
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+    augment: Callable | None = None,
+    score: Callable[[Tensor, Tensor], float] | None = None,
+    start: dict[str, Tensor] | None = None,
+    only: int | None = None,
+    device: str | torch.device = "cpu",
+    workers: int = 1,
+    progress: bool = True,
+) -> CrossValidation:
+    """Train one network per fold; each image is predicted by the one that never saw it.
+
+    A finished fold is kept in :func:`mchelpers.train.run_folder`, under a key made of the
+    network, the data, the fold, the settings, the loss and the augmentation:
+    the same call again only loads it, and any change of those trains anew. An
+    unfinished fold goes on from its last epoch.
+
+    Parameters
+    ----------
+    make_model
+        Function without arguments that builds a fresh network, best a
+        ``functools.partial`` of a class, so that the key can name it.
+    images
+        (N, C, H, W) float32.
+    targets
+        (N, ...) targets of the loss.
+    folds
+        Test indices of each fold, as from :func:`mchelpers.train.kfold`.
+    settings
+        As for :func:`mchelpers.train.fit`; fold ``i`` trains with seed ``settings.seed + i``.
+    name
+        Readable beginning of the kept files' names.
+    loss, augment, device
+        As for :func:`mchelpers.train.fit`.
+    score
+        Function of (logits, targets) of the test fold, written down in the
+        history for learning curves; it never chooses anything.
+    start
+        Weights to begin from (pretraining); None begins from random ones.
+    only
+        Train the first so many folds; the logits of the other folds stay 0.
+    workers
+        Folds trained at once, each on its own CPU thread. Two folds side by
+        side are faster than one fold on two threads.
+    progress
+        Show one progress bar over all folds and epochs.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tqdm.auto import tqdm
+
+    chosen = folds if only is None else folds[:only]
+    bar = tqdm(total=len(chosen) * settings.epochs, desc=name, unit="epoch", disable=not progress)
+    threads = torch.get_num_threads()
+
+    def one(number: int) -> Path:
+        if workers > 1:
+            torch.set_num_threads(1)  # of this Python thread only
+        test = np.sort(folds[number])
+        train = np.setdiff1d(np.concatenate(folds), test)
+        own = replace(settings, seed=settings.seed + number)
+        key = fingerprint(
+            fit, make_model, images, targets, train, test, asdict(own), loss, augment, start
+        )
+        finished = run_folder() / f"{name}-{number}-{key}.safetensors"
+        if not finished.exists():
+            with _building:
+                torch.manual_seed(own.seed)
+                model = make_model()
+            if start is not None:
+                model.load_state_dict(start)
+            validate = None
+            if score is not None:
+
+                def validate(net):
+                    return score(predict(net, images[test], device=device), targets[test])
+
+            unfinished = finished.with_suffix(".pt")
+            history = fit(
+                model,
+                images[train],
+                targets[train],
+                own,
+                loss=loss,
+                augment=augment,
+                validate=validate,
+                device=device,
+                checkpoint=unfinished,
+                on_epoch=bar.update,
+            )
+            tensors = {f"model.{k}": v.cpu() for k, v in model.state_dict().items()}
+            tensors["logits"] = predict(model, images[test], device=device)
+            save_tensors(tensors, finished, {"history": json.dumps(asdict(history))})
+            unfinished.unlink(missing_ok=True)
+        else:
+            bar.update(settings.epochs)
+        return finished
+
+    with ThreadPoolExecutor(workers) as pool:
+        files = list(pool.map(one, range(len(chosen))))
+    torch.set_num_threads(threads)
+    bar.close()
+
+    logits, histories = None, []
+    for test, file in zip(chosen, files):
+        tensors, note = load_tensors(file)
+        if logits is None:
+            logits = torch.zeros(len(images), *tensors["logits"].shape[1:])
+        logits[np.sort(test)] = tensors["logits"]
+        histories.append(History(**json.loads(note["history"])))
+    return CrossValidation(logits, histories, files)
