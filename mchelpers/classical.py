@@ -1,8 +1,7 @@
 """Segmentation without a network: local deviation, thresholds, a quadratic pixel classifier.
 
-The rungs between one threshold on a local standard deviation and a network,
-each fitted on training images only. Compared in the chapter *What the Bragg
-filter sees*.
+Rungs below a network, each fitted on training images only; compared in the
+chapter *What the Bragg filter sees*.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ def _calm_level(values: np.ndarray, bins: int = 60) -> float:
         return float(low)
     counts, edges = np.histogram(values, bins, (low, high))
     top = np.convolve(counts, np.ones(5), "same").argmax()
-    return float(edges[top] + edges[top + 1]) / 2
+    return (edges[top] + edges[top + 1]) / 2
 
 
 def _ratio(values: np.ndarray, level: float | None = None) -> np.ndarray:
