@@ -69,6 +69,19 @@ def check_install_lines(root: Path) -> list[str]:
     ]
 
 
+def command_text(root: Path, args) -> list[str]:
+    """Bring the words of notebooks up to date where the code did not change."""
+    from .execute import ChapterError, update_text
+
+    failures = []
+    for chapter in chapters(root, args.name):
+        try:
+            update_text(chapter)
+        except ChapterError as error:
+            failures.append(str(error))
+    return failures
+
+
 def command_pages(root: Path, args) -> list[str]:
     """Write the generated pages."""
     from .pages import write_pages
@@ -138,6 +151,10 @@ def main() -> int:
     check = commands.add_parser("check", help="hold the pages against record and claims")
     check.add_argument("--allow-smoke", action="store_true")
     check.set_defaults(command=command_check)
+
+    text = commands.add_parser("text", help="take changed words over into executed notebooks")
+    text.add_argument("name", nargs="?", default="", help="chapter, study, or nothing for all")
+    text.set_defaults(command=command_text)
 
     pages = commands.add_parser("pages", help="write the pages made from the record")
     pages.set_defaults(command=command_pages)

@@ -21,10 +21,11 @@ from .record import (
     helper_functions,
     helper_hash,
     load_record,
+    outputs_hash,
 )
 from .run import write_atomically
 
-__all__ = ["ChapterError", "execute", "machine"]
+__all__ = ["ChapterError", "execute", "execute_all", "machine", "update_text"]
 
 PACKAGES = (
     "abtem",
@@ -146,8 +147,6 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         If a cell fails, no run was started, or a claimed result drifted. The
         notebook and the record then stay as they were.
     """
-    import hashlib
-
     study, _, name = chapter.name.partition("/")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -164,13 +163,12 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         raise ChapterError(f"{chapter.name} does not end with run.stamp()")
     for result in ran["results"].values():
         result["heading"] = _heading(notebook, result["cell"])
-    text = _dump(notebook)
     record = {
         "chapter": chapter.name,
         "tier": ran["tier"],
         "executed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "cells": cell_hashes(notebook),
-        "notebook": hashlib.sha256(text.encode()).hexdigest(),
+        "outputs": outputs_hash(notebook),
         "helper": helper_hash(chapter.root),
         "modules": ran["modules"],
         "functions": helper_functions(chapter.root, ran["modules"]),
@@ -194,9 +192,33 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
                 f"{chapter.name}: claimed results drifted, the record is as it was. Find out why, "
                 "or execute with --accept-drift.\n" + "\n".join(moved)
             )
-    write_atomically(chapter.notebook, text)
+    write_atomically(chapter.notebook, _dump(notebook))
     write_atomically(chapter.record, json.dumps(record, indent=1) + "\n")
     return record
+
+
+def update_text(chapter: Chapter) -> None:
+    """Bring the words of a notebook up to date with its text; outputs and record stay.
+
+    Raises
+    ------
+    ChapterError
+        If the code changed too: then only an execution can make the outputs.
+    """
+    import jupytext
+    import nbformat
+
+    source = jupytext.read(chapter.source)
+    notebook = nbformat.read(chapter.notebook, as_version=4)
+    if cell_hashes(source) != cell_hashes(notebook):
+        raise ChapterError(f"{chapter.name}: its code changed, execute it")
+    old = iter(c for c in notebook.cells if c.cell_type == "code")
+    for cell in source.cells:
+        if cell.cell_type == "code":
+            executed = next(old)
+            cell.outputs, cell.execution_count = executed.outputs, executed.execution_count
+    source.metadata = notebook.metadata
+    write_atomically(chapter.notebook, _dump(source))
 
 
 def _heading(notebook, execution_count: int | None) -> str | None:

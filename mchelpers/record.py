@@ -20,11 +20,11 @@ __all__ = [
     "changed_helpers",
     "chapters",
     "check_chapter",
-    "file_sha256",
     "find_root",
     "helper_functions",
     "helper_hash",
     "load_record",
+    "outputs_hash",
 ]
 
 MAX_NOTEBOOK_BYTES = 2_000_000
@@ -85,11 +85,6 @@ def chapters(root: Path, pattern: str = "") -> list[Chapter]:
     if not chosen:
         raise FileNotFoundError(f"no chapter {pattern!r}; there are: {', '.join(names) or 'none'}")
     return chosen
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _helper_files(root: Path) -> list[Path]:
@@ -158,6 +153,13 @@ def cell_hashes(notebook) -> list[str]:
     return [hashlib.sha256(c.source.encode()).hexdigest() for c in code]
 
 
+def outputs_hash(notebook) -> str:
+    """Hash what the code cells put out, widgets included; the words between them do not count."""
+    outputs = [c.outputs for c in notebook.cells if c.cell_type == "code"]
+    shown = [outputs, notebook.metadata.get("widgets", {})]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+
 def load_record(chapter: Chapter) -> dict | None:
     """Read a chapter's record; None if it was never executed."""
     if not chapter.record.exists():
@@ -210,7 +212,10 @@ def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
     record = load_record(chapter)
     faults = []
     if list(map(_shown, source.cells)) != list(map(_shown, notebook.cells)):
-        faults.append("the text and the notebook differ")
+        faults.append(
+            "the text and the notebook differ; after a change of words alone run: "
+            f"python -m mchelpers text {chapter.name}, else execute it"
+        )
     if chapter.notebook.stat().st_size > MAX_NOTEBOOK_BYTES and not allow_smoke:
         faults.append(
             f"the notebook has {chapter.notebook.stat().st_size / 1e6:.1f} MB, above 2 MB"
@@ -221,8 +226,8 @@ def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
     else:
         if record["cells"] != cell_hashes(notebook):
             faults.append("a shown code cell is not the executed one")
-        if record["notebook"] != file_sha256(chapter.notebook):
-            faults.append("the notebook is not the one the execution wrote")
+        if record["outputs"] != outputs_hash(notebook):
+            faults.append("an output is not the one the execution made")
         if record["tier"] == "smoke" and not allow_smoke:
             faults.append("it was executed at the smoke tier, which makes no results")
     return [f"{chapter.name}: {fault}" for fault in faults]

@@ -88,12 +88,24 @@ def test_an_edited_output_is_refused(done):
     text = done.notebook.read_text()
     assert "0.6" in text
     done.notebook.write_text(text.replace("0.6", "0.9"))
-    assert any("not the one the execution wrote" in f for f in record.check_chapter(done))
+    assert any("not the one the execution made" in f for f in record.check_chapter(done))
 
 
 def test_prose_can_not_change_without_the_notebook(done):
     done.source.write_text(done.source.read_text().replace("## A number", "## A better number"))
     assert any("differ" in f for f in record.check_chapter(done))
+
+
+def test_changed_words_are_taken_over_and_changed_code_is_not(done):
+    before = record.load_record(done)
+    done.source.write_text(done.source.read_text().replace("## A number", "## A better number"))
+    execute.update_text(done)
+    assert record.check_chapter(done) == []
+    assert record.load_record(done) == before
+    assert "A better number" in done.notebook.read_text()
+    done.source.write_text(done.source.read_text().replace("[0.5, 0.7]", "[0.9, 0.9]"))
+    with pytest.raises(execute.ChapterError, match="execute it"):
+        execute.update_text(done)
 
 
 def test_errors_stderr_size_and_alt_text_are_refused(done, monkeypatch):
