@@ -21,7 +21,8 @@ class Claim:
     Attributes
     ----------
     id, where, metric
-        Name, place in the paper, and what was measured.
+        Name, place in the paper (rows of one place stand together), and what
+        was measured.
     paper
         The paper's number.
     result

@@ -37,7 +37,7 @@ def study_title(root: Path, study: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _slug(heading: str) -> str:
@@ -45,26 +45,25 @@ def _slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
-def _claim_row(root: Path, claim: Claim, page: Path) -> list[str]:
+def _claim_row(root: Path, claim: Claim) -> list[str]:
     result, record = (None, None)
     if claim.comparable != "not-run":
         result, record = find_result(root, claim)
         if result is None:
             raise ValueError(f"claim {claim.id!r}: no result {claim.result!r} in the record")
     unit = f" {claim.unit}" if claim.unit else ""
-    here, difference, where = "", "", ""
+    here, difference = "", ""
     if result is not None:
-        spread = f" ± {result['sd']:.3f}" if result["sd"] is not None else ""
-        here = f"{_number(result['mean'])}{spread}{unit} (n = {result['n']}, {record['tier']})"
-        difference = f"{result['mean'] - claim.paper:+.3g}"
         chapter = claim.result.partition(":")[0]
-        target = f"/book/{claim.study}/{chapter}.ipynb"
         anchor = f"#{_slug(result['heading'])}" if result.get("heading") else ""
-        where = f"[{chapter}]({target}{anchor})"
+        link = f"[{_number(result['mean'])}{unit}](/book/{claim.study}/{chapter}.ipynb{anchor})"
+        spread = f" ± {_number(result['sd'])}" if result["sd"] else ""
+        number = f", n = {result['n']}" if result["n"] > 1 else ""
+        here = f"{link}{spread} ({record['tier']}{number})"
+        difference = f"{result['mean'] - claim.paper:+.3g}"
     verdict = f"**{judge(claim, result['mean'] if result else None)}**"
     why = f"{verdict}: {claim.why}" if claim.why else verdict
-    paper = f"{_number(claim.paper)}{unit}"
-    return [claim.where, claim.metric, paper, here, difference, why, where]
+    return [claim.metric, f"{_number(claim.paper)}{unit}", here, difference, why]
 
 
 def _study_verdicts(root: Path, study: str) -> list[str]:
@@ -81,33 +80,31 @@ def _tiers(root: Path, study: str) -> str:
 
 
 def _verdict_table(root: Path) -> str:
-    rows = []
-    for study in studies(root):
-        counts = Counter(_study_verdicts(root, study))
-        rows.append(
-            [
-                study_title(root, study),
-                *(str(counts[v] or "-") for v in VERDICTS),
-                _tiers(root, study),
-            ]
-        )
-    return _table(["Study", *VERDICTS, "tier"], rows)
+    counts = {study: Counter(_study_verdicts(root, study)) for study in studies(root)}
+    given = [v for v in VERDICTS if any(c[v] for c in counts.values())]
+    rows = [
+        [study_title(root, study), *(str(c[v] or "-") for v in given), _tiers(root, study)]
+        for study, c in counts.items()
+    ]
+    return _table(["Study", *given, "tier"], rows)
 
 
-def _results_page(root: Path, page: Path) -> str:
+def _results_page(root: Path) -> str:
     parts = [
         "# Paper and here, number by number\n",
         NOTICE,
-        "Each row is one number of a paper. *Here* is the mean of the recorded execution with its "
-        "standard deviation, the number of values and the tier; the verdict is computed from the "
-        "difference and the tolerance in the study's `claims.yml`. {doc}`/book/start/read` "
-        "explains the words.\n",
+        "Each row is one number of a paper. *Here* is the mean of the recorded execution (a link to "
+        "the place that made it), its standard deviation, the tier and the number of values. The "
+        "verdict is computed from the difference and the tolerance in the study's `claims.yml`; "
+        "{doc}`/book/start/read` explains the words.\n",
     ]
     for study in studies(root):
         parts.append(f"## {study_title(root, study)}\n")
-        rows = [_claim_row(root, c, page) for c in load_claims(root, study)]
-        header = ["where", "metric", "paper", "here", "difference", "verdict", "made in"]
-        parts.append(_table(header, rows))
+        claims = load_claims(root, study)
+        for where in dict.fromkeys(c.where for c in claims):
+            rows = [_claim_row(root, c) for c in claims if c.where == where]
+            parts.append(f"**{where}**\n")
+            parts.append(_table(["metric", "paper", "here", "difference", "verdict"], rows))
     return "\n".join(parts)
 
 
@@ -172,7 +169,7 @@ def generate(root: Path) -> dict[Path, str]:
     _, _, after = rest.partition(END)
     table = _verdict_table(root)
     return {
-        record / "results.md": _results_page(root, record / "results.md"),
+        record / "results.md": _results_page(root),
         record / "runs.md": _runs_page(root),
         record / "_verdicts.md": NOTICE + "\n" + table,
         readme: f"{before}{BEGIN}\n{table}{END}{after}",
