@@ -37,7 +37,7 @@ def study_title(root: Path, study: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _slug(heading: str) -> str:
@@ -57,7 +57,7 @@ def _claim_row(root: Path, claim: Claim) -> list[str]:
         chapter = claim.result.partition(":")[0]
         anchor = f"#{_slug(result['heading'])}" if result.get("heading") else ""
         link = f"[{_number(result['mean'])}{unit}](/book/{claim.study}/{chapter}.ipynb{anchor})"
-        spread = f" ± {_number(result['sd'])}" if result["sd"] else ""
+        spread = f" ± {result['sd']:.2g}" if result["sd"] else ""
         number = f", n = {result['n']}" if result["n"] > 1 else ""
         here = f"{link}{spread} ({record['tier']}{number})"
         difference = f"{result['mean'] - claim.paper:+.3g}"
@@ -93,8 +93,8 @@ def _results_page(root: Path) -> str:
     parts = [
         "# Paper and here, number by number\n",
         NOTICE,
-        "Each row is one number of a paper. *Here* is the mean of the recorded execution (a link to "
-        "the place that made it), its standard deviation, the tier and the number of values. The "
+        "Each row is one number of a paper. *Here* is the mean of the recorded execution (a link "
+        "to the place that made it), its standard deviation, the tier and the number of values. The "
         "verdict is computed from the difference and the tolerance in the study's `claims.yml`; "
         "{doc}`/book/start/read` explains the words.\n",
     ]
