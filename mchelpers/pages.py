@@ -93,10 +93,10 @@ def _results_page(root: Path) -> str:
     parts = [
         "# Paper and here, number by number\n",
         NOTICE,
-        "Each row is one number of a paper. *Here* is the mean of the recorded execution (a link "
-        "to the place that made it), its standard deviation, the tier and the number of values. The "
-        "verdict is computed from the difference and the tolerance in the study's `claims.yml`; "
-        "{doc}`/book/start/read` explains the words.\n",
+        "Each row is one number of a paper. *Here* is the mean of the recorded execution (a "
+        "link to the place that made it), its standard deviation, the tier and the number of "
+        "values. The verdict is computed from the difference and the tolerance in the study's "
+        "`claims.yml`; {doc}`/book/start/read` explains the words.\n",
     ]
     for study in studies(root):
         parts.append(f"## {study_title(root, study)}\n")
