@@ -61,23 +61,23 @@ CLAIMS = """\
 """
 
 
+def make_book(root: Path) -> Path:
+    """Write a book with one chapter that was never executed; return its root."""
+    (root / "book" / "demo").mkdir(parents=True)
+    (root / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    (root / "README.md").write_text("# D\n<!-- verdicts:begin -->\n<!-- verdicts:end -->\nend\n")
+    (root / "book" / "demo" / "index.md").write_text("# The demo study\n")
+    (root / "book" / "demo" / "01_first.md").write_text(CHAPTER)
+    (root / "book" / "demo" / "claims.yml").write_text(CLAIMS)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "mchelpers", root / "mchelpers", ignore=ignored)
+    return root
+
+
 @pytest.fixture
 def book(tmp_path):
-    """Return the root of a book with one chapter that was never executed."""
-    (tmp_path / "book" / "demo").mkdir(parents=True)
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
-    (tmp_path / "README.md").write_text(
-        "# Demo\n\n<!-- verdicts:begin -->\n<!-- verdicts:end -->\nend\n"
-    )
-    (tmp_path / "book" / "demo" / "index.md").write_text("# The demo study\n")
-    (tmp_path / "book" / "demo" / "01_first.md").write_text(CHAPTER)
-    (tmp_path / "book" / "demo" / "claims.yml").write_text(CLAIMS)
-    shutil.copytree(
-        REPOSITORY / "mchelpers",
-        tmp_path / "mchelpers",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    return tmp_path
+    """Return the root of a tiny book that was never executed."""
+    return make_book(tmp_path)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 
 import nbformat
 import pytest
+from conftest import make_book
 
 from mchelpers import claims, execute, pages, record
 
@@ -16,18 +18,7 @@ from mchelpers import claims, execute, pages, record
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     """Execute the demo chapter once; tests copy the result."""
-    from conftest import CHAPTER, CLAIMS, REPOSITORY
-
-    root = tmp_path_factory.mktemp("book")
-    (root / "book" / "demo").mkdir(parents=True)
-    (root / "_toc.yml").write_text("root: book/index\n")
-    (root / "README.md").write_text("# D\n<!-- verdicts:begin -->\n<!-- verdicts:end -->\nend\n")
-    (root / "book" / "demo" / "index.md").write_text("# The demo study\n")
-    (root / "book" / "demo" / "01_first.md").write_text(CHAPTER)
-    (root / "book" / "demo" / "claims.yml").write_text(CLAIMS)
-    import shutil
-
-    shutil.copytree(REPOSITORY / "mchelpers", root / "mchelpers")
+    root = make_book(tmp_path_factory.mktemp("book"))
     chapter = record.Chapter("demo/01_first", root)
     execute.execute(chapter, "laptop")
     pages.write_pages(root)
@@ -37,8 +28,6 @@ def executed(tmp_path_factory):
 @pytest.fixture
 def done(executed, tmp_path):
     """Return a chapter of a fresh copy of the executed book."""
-    import shutil
-
     root = tmp_path / "copy"
     shutil.copytree(executed, root)
     return record.Chapter("demo/01_first", root)
