@@ -115,35 +115,30 @@ def _runs_page(root: Path) -> str:
         if record is None:
             continue
         m, p = record["machine"], record["packages"]
-        machines[
-            f"{m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, GPU: {m['gpu'] or 'none'}"
-        ] += 1
+        machine = f"{m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, GPU: {m['gpu'] or 'none'}"
+        machines[f"{machine}; Python {p['python']}, torch {p.get('torch', '-')}"] += 1
         older = changed_helpers(chapter, record)
         rows.append(
             [
                 f"[{chapter.name}](/book/{chapter.name}.ipynb)",
                 record["tier"],
-                record["executed_at"].replace("T", " ").replace("Z", ""),
+                record["executed_at"][:10],
                 f"{record['wall_s'] / 60:.1f}",
-                f"{record['training_s'] / 60:.1f}" if record["training_s"] else "-",
+                f"{record['training_s'] / 60:.0f}" if record["training_s"] else "-",
                 f"{record['peak_memory_mb']:,.0f}",
                 f"{record['peak_gpu_memory_mb']:,.0f}" if record["peak_gpu_memory_mb"] else "-",
-                p["python"],
-                p.get("torch", "-"),
                 ", ".join(f"`{n}`" for n in older) or "same",
             ]
         )
     header = [
         "chapter",
         "tier",
-        "executed (UTC)",
+        "executed",
         "wall, min",
         "training, min",
-        "memory, MB",
-        "GPU memory, MB",
-        "Python",
-        "torch",
-        "helper functions changed since",
+        "MB",
+        "GPU, MB",
+        "helper",
     ]
     listed = "\n".join(f"- {name}" for name in sorted(machines))
     return "\n".join(
@@ -151,11 +146,12 @@ def _runs_page(root: Path) -> str:
             "# What ran, where, for how long\n",
             NOTICE,
             "*Wall* is the time of the recorded execution from start to end. *Training* is the "
-            "sum of all training epochs when they ran; folds that an execution found finished in "
-            "the run folder were not trained again, so training can exceed wall time. Memory is "
-            "the peak of the chapter's process.\n",
+            "sum over all training epochs when they ran, each counted in full where several ran "
+            "side by side; folds that an execution found finished in the run folder were not "
+            "trained again, so training can exceed wall time. *MB* is the peak memory of the "
+            "chapter's process. *Helper* names functions that changed since.\n",
             _table(header, rows),
-            "Machines of these records:\n",
+            "Machines and versions of these records:\n",
             listed + "\n",
         ]
     )
