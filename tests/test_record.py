@@ -253,3 +253,13 @@ def test_find_root_outside_a_book(tmp_path):
 def test_an_unknown_chapter_names_the_known_ones(book):
     with pytest.raises(FileNotFoundError, match="demo/01_first"):
         record.chapters(book, "demo/09")
+
+
+def test_a_smoke_execution_stays_apart_from_the_record(book):
+    subprocess.run(["git", "init", "-q", str(book)], check=True)
+    command = [sys.executable, "-m", "mchelpers", "execute", "demo/01_first", "--tier", "smoke"]
+    subprocess.run(command, cwd=book, check=True, capture_output=True)
+    trial = record.Chapter("demo/01_first", book / "_build" / "smoke-tree")
+    assert record.load_record(trial)["tier"] == "smoke"
+    chapter = record.Chapter("demo/01_first", book)
+    assert not chapter.notebook.exists() and not chapter.record.exists()
