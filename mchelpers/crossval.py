@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 from .weights import fingerprint, load_tensors, save_tensors
 
-__all__ = ["CrossValidation", "cross_validate"]
+__all__ = ["CrossValidation", "cross_validate", "fit_split"]
 
 _building = threading.Lock()  # the initial weights come from one global generator
 
@@ -157,3 +157,63 @@ def cross_validate(
         logits[np.sort(test)] = tensors["logits"]
         histories.append(History(**json.loads(note["history"])))
     return CrossValidation(logits, histories, files)
+
+
+def fit_split(
+    make_model: Callable[[], nn.Module],
+    images: Tensor,
+    targets: Tensor,
+    train: np.ndarray,
+    test: np.ndarray,
+    settings: Fit,
+    *,
+    name: str,
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+    augment: Callable | None = None,
+    score: Callable[[Tensor, Tensor], float] | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> CrossValidation:
+    """Train one network on one explicit split, for data that came with a test set.
+
+    The fold of :func:`cross_validate` whose test images are ``test``: kept,
+    loaded and resumed in the same way.
+
+    Parameters
+    ----------
+    make_model, images, targets, settings, name, loss, augment, score, device, progress
+        As for :func:`cross_validate`.
+    train, test
+        (n,) int indices of the images to learn from and to predict; images in
+        neither stay out of it.
+
+    Returns
+    -------
+    CrossValidation
+        One history and one file; the logits of images outside ``test`` are 0.
+
+    Raises
+    ------
+    ValueError
+        If a part is empty, or an image is in both.
+    """
+    train, test = np.asarray(train), np.asarray(test)
+    if len(train) == 0 or len(test) == 0:
+        raise ValueError(f"{len(train)} training and {len(test)} test images: need some of both")
+    both = np.intersect1d(train, test)
+    if len(both):
+        raise ValueError(f"{len(both)} images are in training and in test, e.g. {both[0]}")
+    return cross_validate(
+        make_model,
+        images,
+        targets,
+        [test, train],
+        settings,
+        name=name,
+        loss=loss,
+        augment=augment,
+        score=score,
+        only=1,
+        device=device,
+        progress=progress,
+    )

@@ -11,7 +11,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-__all__ = ["UNet", "double_conv", "count_parameters", "receptive_field"]
+__all__ = ["ParticleUNet", "UNet", "double_conv", "count_parameters", "receptive_field"]
 
 
 def double_conv(in_channels: int, out_channels: int, norm: bool = False) -> nn.Sequential:
@@ -113,15 +113,104 @@ class UNet(nn.Module):
         return self.unfold(self.head(x))
 
 
+class ParticleUNet(nn.Module):
+    """U-Net of 65,002 weights that finds nanoparticles, as the study's stored network has it.
+
+    Each level down is one convolution with batch norm; the tensor is halved
+    *before* its ReLU, and only the skip connection sees the ReLU. Each level
+    up repeats pixels, joins the skip and convolves twice with a dropout in
+    between. Features double from 4 to 32 and stay there.
+
+    Parameters
+    ----------
+    depth
+        Times the image is halved: 4 in the study.
+    width
+        Multiplies the features of every layer; 1 in the study.
+    dropout
+        Share of values dropped between the two convolutions on the way up.
+    pool_before_relu
+        True halves the tensor before its ReLU, as the study's code does; False
+        after it, as the paper's text and figure say.
+    in_channels, classes
+        Channels of the image and of the logits. The study's softmax over two
+        classes is part of :func:`mchelpers.train.cross_entropy`.
+
+    Raises
+    ------
+    ValueError
+        If there is no level or no feature, or an image's side is not a
+        multiple of ``2 ** depth``.
+
+    Notes
+    -----
+    Groschner et al., Microsc. Microanal. 27, 549 (2021), Fig. 1, and the
+    layers of the weights they released. The moving statistics of the batch
+    norm follow at PyTorch's rate (0.1), not at Keras's (0.01), so that they are
+    settled after short trainings, too. Taken apart in the chapter
+    *A U-Net of 65,000 weights*.
+    """
+
+    def __init__(
+        self,
+        depth: int = 4,
+        width: int = 1,
+        dropout: float = 0.2,
+        pool_before_relu: bool = True,
+        in_channels: int = 1,
+        classes: int = 2,
+    ):
+        super().__init__()
+        if depth < 1 or width < 1:
+            raise ValueError(f"depth and width must be at least 1, got {depth} and {width}")
+        self.multiple = 2**depth
+        self.pool_before_relu = pool_before_relu
+        widths = [width * min(4 * 2**level, 32) for level in range(depth)]
+
+        def convolution(ins: int, outs: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(ins, outs, 3, padding=1), nn.BatchNorm2d(outs, eps=1e-4))
+
+        self.down = nn.ModuleList(map(convolution, [in_channels, *widths[:-1]], widths))
+        bottom = widths[-1]
+        self.centre = nn.Sequential(
+            convolution(bottom, bottom), nn.ReLU(), convolution(bottom, bottom), nn.ReLU()
+        )
+        self.up = nn.ModuleList()
+        for below, own in zip([bottom, *widths[:0:-1]], widths[::-1]):
+            first, second = convolution(own + below, own), convolution(own, own)
+            self.up.append(nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), second, nn.ReLU()))
+        self.pool = nn.MaxPool2d(2)
+        self.grow = nn.Upsample(scale_factor=2, mode="nearest")
+        self.head = nn.Conv2d(widths[0], classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to logits (B, classes, H, W)."""
+        height, width = image.shape[-2:]
+        if height % self.multiple or width % self.multiple:
+            raise ValueError(
+                f"image of {height} x {width} px: both sides must be a multiple of "
+                f"{self.multiple}; pad or crop it first"
+            )
+        x, skips = image, []
+        for block in self.down:
+            x = block(x)  # (B, 4 * 2**level, H / 2**level, W / 2**level), not yet rectified
+            skips.append(x.relu())
+            x = self.pool(x if self.pool_before_relu else skips[-1])
+        x = self.centre(x)  # (B, 32, H / 2**depth, W / 2**depth)
+        for block in self.up:
+            x = block(torch.cat([skips.pop(), self.grow(x)], dim=1))
+        return self.head(x)
+
+
 def count_parameters(model: nn.Module) -> int:
     """Count a network's trainable weights."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def receptive_field(model: nn.Module, size: int = 256) -> int:
+def receptive_field(model: nn.Module, size: int = 256, pixel: int | None = None) -> int:
     """Measure how wide a square of input pixels can move one output pixel.
 
-    The gradient of the central output pixel is followed back to the input,
+    The gradient of one output pixel is followed back to the input,
     with every weight set to a positive constant so that nothing cancels, and
     with means in place of maxima.
 
@@ -133,13 +222,17 @@ def receptive_field(model: nn.Module, size: int = 256) -> int:
         convolution.
     size
         Side of the probing image in pixels; must exceed the field.
+    pixel
+        Row and column of the output pixel to follow back; by default the
+        middle. Where a network repeats pixels, neighbours see unequally far.
 
     Returns
     -------
     int
         Side of the square, in pixels.
     """
-    probe = copy.deepcopy(model).cpu().float().eval()
+    # Products of many small weights would vanish in single precision.
+    probe = copy.deepcopy(model).cpu().double().eval()
     for module in list(probe.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.MaxPool2d):  # passes gradient to one pixel of each square
@@ -149,8 +242,10 @@ def receptive_field(model: nn.Module, size: int = 256) -> int:
             parameter.fill_(1e-3)
     stem = getattr(model, "fold", nn.PixelUnshuffle(1)).downscale_factor
     first = next(m for m in probe.modules() if isinstance(m, nn.Conv2d))
-    image = torch.ones(1, first.in_channels // stem**2, size, size, requires_grad=True)
-    probe(image)[0, 0, size // 2, size // 2].backward()
+    channels = first.in_channels // stem**2
+    image = torch.ones(1, channels, size, size, dtype=torch.float64, requires_grad=True)
+    pixel = size // 2 if pixel is None else pixel
+    probe(image)[0, 0, pixel, pixel].backward()
     reached = image.grad.abs().sum((0, 1)) > 0  # (H, W)
     rows = torch.nonzero(reached.any(1)).flatten()
     return int(rows[-1] - rows[0] + 1)

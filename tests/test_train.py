@@ -202,3 +202,29 @@ def test_fingerprints_follow_code_and_values_but_not_docstrings():
     assert weights.fingerprint(np.zeros(3)) != weights.fingerprint(np.zeros(3, np.float32))
     assert weights.fingerprint({"x": 1, "y": 2}) == weights.fingerprint({"y": 2, "x": 1})
     assert a(1) == b(1)
+
+
+def test_one_explicit_split_is_the_fold_of_a_cross_validation(task):
+    fit = train.Fit(epochs=2, lr=1e-2, batch_size=2)
+    learn, test = np.array([0, 2, 5]), np.array([4, 1])
+    options = dict(name="s", progress=False)
+    one = crossval.fit_split(NETWORK, *task, learn, test, fit, **options)
+    assert len(one.weights) == len(one.histories) == 1
+    assert one.logits[3].abs().sum() == 0  # in neither part
+    network = weights.load_network(NETWORK(), one.weights[0])
+    assert torch.allclose(train.predict(network, task[0][test]), one.logits[test], atol=1e-5)
+    spoiled = task[1].clone()
+    spoiled[[1, 3, 4]] = 1 - spoiled[[1, 3, 4]]  # neither test labels nor the image left out count
+    again = crossval.fit_split(NETWORK, task[0], spoiled, learn, test, fit, **options)
+    assert torch.equal(again.logits[test], one.logits[test])
+    kept = crossval.fit_split(NETWORK, *task, learn[::-1], test[::-1], fit, **options)
+    assert kept.weights == one.weights
+
+
+@pytest.mark.parametrize(
+    ("learn", "test", "words"),
+    [([], [1], "need some"), ([1], [], "need some"), ([1, 2], [2], "e.g. 2")],
+)
+def test_a_split_that_is_none_is_refused(task, learn, test, words):
+    with pytest.raises(ValueError, match=words):
+        crossval.fit_split(NETWORK, *task, learn, test, train.Fit(epochs=1), name="s")
