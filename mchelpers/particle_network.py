@@ -16,11 +16,11 @@ from .augment import affine, crop, symmetry
 from .crossval import CrossValidation, fit_split
 from .losses import bce_dice
 from .models import UNet
-from .preprocess import zscore
+from .preprocess import bezier_background, zscore
 from .tiles import Tiles
 from .train import Fit
 
-__all__ = ["best_network", "build", "new_view", "prepare"]
+__all__ = ["best_network", "build", "flatten", "new_view", "prepare", "prepare_whole"]
 
 
 def build(features: int = 32, blocks: int = 9) -> nn.Module:
@@ -41,6 +41,40 @@ def prepare(images: np.ndarray) -> Tensor:
     (N, 1, H, W) float32 tensor
     """
     return torch.from_numpy(zscore(images))[:, None]
+
+
+def flatten(image: np.ndarray, block: int = 16) -> np.ndarray:
+    """Subtract the uneven light of a whole micrograph: a biquadratic surface fitted to the film.
+
+    Parameters
+    ----------
+    image
+        (H, W) float.
+    block
+        The fit sees means of blocks of so many pixels; blocks that stand out
+        of the film by 2.5 standard deviations, particles say, do not count.
+
+    Returns
+    -------
+    (H, W) float32
+    """
+    from skimage.measure import block_reduce
+    from skimage.transform import resize
+
+    image = np.asarray(image, np.float32)
+    small = block_reduce(image, block, np.mean, cval=np.median(image))
+    film = np.ones(small.shape, bool)
+    for _ in range(4):
+        surface = bezier_background(small, 2, film)
+        rest = small - surface
+        film = np.abs(rest) <= 2.5 * 1.4826 * np.median(np.abs(rest[film]))
+    light = resize(surface.astype(np.float32), image.shape, order=1)
+    return image - light
+
+
+def prepare_whole(images: np.ndarray) -> Tensor:
+    """Flatten whole micrographs, then :func:`prepare` them: (N, H, W) to (N, 1, H, W)."""
+    return prepare(np.stack([flatten(image) for image in images]))
 
 
 def new_view(

@@ -38,6 +38,19 @@ def test_tiles_are_standardised_one_by_one(small):
     assert torch.allclose(prepared, particle_network.prepare(small.images), atol=1e-3)
 
 
+def test_uneven_light_is_taken_out_and_particles_stay():
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:512, :512] / 512
+    image = 0.5 + 0.2 * x - 0.1 * y * x + 0.01 * rng.standard_normal((512, 512))
+    image[100:200, 100:200] -= 0.3
+    flat = particle_network.flatten(image)
+    film = np.ones(image.shape, bool)
+    film[90:210, 90:210] = False
+    assert abs(flat[film].mean()) < 2e-3 and flat[film].std() < 0.012
+    assert flat[100:200, 100:200].mean() == pytest.approx(-0.3, abs=0.01)
+    assert particle_network.prepare_whole(image[None]).shape == (1, 1, 512, 512)
+
+
 @pytest.mark.parametrize("bad", [np.nan, 0.5])
 def test_a_broken_or_constant_tile_is_refused(bad):
     with pytest.raises(ValueError):
