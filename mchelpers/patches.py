@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Patches", "Split", "cut_patches", "split_samples"]
+__all__ = ["Patches", "Split", "cut_patches", "frames", "split_conditions", "split_samples"]
 
 _MOST_TRIES = 20_000  # a 512 px patch of a 512 x 900 px image passes one time in fifteen
 
@@ -140,6 +140,47 @@ def cut_patches(
     )
 
 
+def frames(
+    shapes: Sequence[tuple[int, int]],
+    side: int,
+    count: int,
+    scale: tuple[float, float] = (0.5, 2.0),
+    turn: bool = True,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tell where :func:`cut_patches` cuts, without cutting.
+
+    Parameters
+    ----------
+    shapes
+        Height and width of each micrograph, px.
+    side, count, scale, turn, seed
+        As for :func:`cut_patches`.
+
+    Returns
+    -------
+    corners
+        (N, 4, 2) float, row and column of the middles of the four corner
+        pixels in the micrograph, going round.
+    scale
+        (N,) float, magnification.
+
+    Raises
+    ------
+    ValueError
+        If a micrograph is too small for such patches.
+    """
+    corners, scales = [], []
+    for number, shape in enumerate(shapes):
+        rng = np.random.default_rng((seed, number))
+        for _ in range(count):
+            rows, columns, size = _place(rng, shape, side, scale, turn, number)
+            at = ([0, 0, -1, -1], [0, -1, -1, 0])
+            corners.append(np.stack([rows[at], columns[at]], 1))
+            scales.append(size)
+    return np.array(corners).reshape(-1, 4, 2), np.array(scales)
+
+
 def _check(image: np.ndarray, mask: np.ndarray, number: int) -> None:
     if image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError(
@@ -224,3 +265,61 @@ def split_samples(samples: np.ndarray, validation: int = 5, test: int = 6, seed:
     sides = np.split(order, [test, test + validation])
     test_side, validation_side, train_side = (np.flatnonzero(np.isin(samples, s)) for s in sides)
     return Split(train_side, validation_side, test_side)
+
+
+def split_conditions(
+    samples: np.ndarray,
+    conditions: np.ndarray,
+    validation: int = 5,
+    test: int = 6,
+    seed: int = 0,
+) -> Split:
+    """Split micrographs so that no growth condition, and no sample, is on two sides.
+
+    Parameters
+    ----------
+    samples
+        (N,) label of each micrograph's sample.
+    conditions
+        (N,) or (N, k) growth condition of each micrograph, such as temperature,
+        pressure and time.
+    validation, test
+        Samples to put aside, at least: conditions are added whole, in a
+        shuffled order, until there are as many.
+    seed
+        Of the shuffle.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError
+        If a sample has two conditions, or none is left to train on.
+    """
+    samples, conditions = np.asarray(samples), np.asarray(conditions)
+    if min(validation, test) < 0 or len(samples) != len(conditions) or not len(samples):
+        raise ValueError(
+            f"need a condition of every micrograph and no negative size; got {len(samples)} "
+            f"samples, {len(conditions)} conditions, validation {validation}, test {test}"
+        )
+    _, which = np.unique(conditions, axis=0, return_inverse=True)
+    which = which.reshape(-1)  # (N,) number of the condition
+    of_sample = {s: set(which[samples == s].tolist()) for s in np.unique(samples)}
+    if any(len(numbers) > 1 for numbers in of_sample.values()):
+        raise ValueError("a sample has two growth conditions; give its runs two names")
+    grown = np.bincount([numbers.pop() for numbers in of_sample.values()])  # samples of each
+    order = np.random.default_rng(seed).permutation(len(grown))
+    before = np.cumsum(grown[order]) - grown[order]  # samples put aside before this condition
+    tested = order[before < test]
+    rest = order[before >= test]
+    checked = rest[np.cumsum(grown[rest]) - grown[rest] < validation]
+    train = np.setdiff1d(rest, checked)
+    if not len(train):
+        raise ValueError(
+            f"{len(grown)} conditions cannot give {validation} samples for validation, {test} for "
+            "testing and one or more for training"
+        )
+    sides = (train, checked, tested)
+    return Split(*(np.flatnonzero(np.isin(which, side)) for side in sides))
