@@ -104,7 +104,7 @@ def test_every_class_of_every_kind_can_be_drawn(kind):
             layers = body.films[0][1]
             assert body.category == category and layers >= 1
             if category in ("thin", "thick", "bulk"):
-                bounds = {"thin": (1, 3), "thick": (4, 15), "bulk": (25, 200)}[category]
+                bounds = {"thin": (1, 3), "thick": (4, 15), "bulk": (25, 400)}[category]
                 assert bounds[0] <= layers <= bounds[1]
                 assert body.films[0][0] == kind.split()[1]
     with pytest.raises(ValueError, match="has the classes"):

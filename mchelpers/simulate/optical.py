@@ -225,7 +225,7 @@ def optical_micrographs(
     kind
         ``"heterostructure"``: MoS2, MoSe2 and lateral core-shell crystals of
         both. ``"shapes"``: outlines of MoS2. ``"thickness MoS2"`` and
-        ``"thickness WTe2"``: thin (1 to 3 layers), thick (4 to 15), bulk (25 and more).
+        ``"thickness WTe2"``: thin (1 to 3 layers), thick (4 to 15), bulk (25 to 400).
     count
         Images; by default as many as in the study, 180 and 50. Several of each
         growth run, one run after the other.

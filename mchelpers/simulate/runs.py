@@ -128,7 +128,7 @@ def _draw_camera(rng: np.random.Generator, oxide_nm: float, lamp: np.ndarray, na
         balance=tuple(float(b) for b in balance / balance[1]),
         exposure=float(level / bare.mean()),
         saturation=float(rng.uniform(0.2, 0.85)),
-        gamma=float(rng.uniform(1.6, 2.2)),
+        gamma=float(rng.uniform(1.1, 2.2)),
         full_well=float(np.exp(rng.uniform(np.log(4000), np.log(20_000)))),
     )
 

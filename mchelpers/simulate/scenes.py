@@ -19,6 +19,7 @@ __all__ = ["FINE", "Body", "Scene", "compose", "draw_body"]
 FINE = 3
 """Fine pixels along the edge of a pixel."""
 
+_RIM_UM = 0.3  # width of the dark edge of a thick crystal
 _MOST_HIDDEN = 0.35  # share of a crystal that others lie on
 _MOST_CUT = 0.12  # share of a crystal that is missing where it met others
 
@@ -84,10 +85,10 @@ class Scene:
 
 
 def _layer_number(rng: np.random.Generator, category: str) -> int:
-    """Draw a number of layers: thin is 1 to 3, thick 4 to 15 (10 nm), bulk 25 to 200."""
+    """Draw a number of layers: thin is 1 to 3, thick 4 to 15 (10 nm), bulk 25 to 400."""
     if category == "thin":
         return int(rng.choice([1, 2, 3], p=(0.6, 0.25, 0.15)))
-    low, high = (4, 15) if category == "thick" else (25, 200)
+    low, high = (4, 15) if category == "thick" else (25, 400)
     return round(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
@@ -163,7 +164,7 @@ def draw_body(rng: np.random.Generator, run: GrowthRun, category: str) -> Body:
             ring = crystals.break_off(rng, ring, rng.uniform(0.1, 0.4))
         ring = crystals.roughen(rng, ring, 0.5 * run.roughness)
         nm = 0.65 * layers
-        rim = 1.0 if nm < 12 else float(np.clip(1.0 - nm / 80, 0.2, 0.85))
+        rim = 1.0 if nm < 8 else float(np.clip(0.9 - nm / 120, 0.3, 0.8))
         body = Body(category, [ring], ((run.material, layers),), rim=rim)
         for _ in range(int(rng.integers(0, 3)) if category != "thin" else 0):  # terraces
             step = crystals.break_off(rng, ring, rng.uniform(0.2, 0.6))
@@ -251,7 +252,8 @@ def _place(scene: Scene, body: Body, centre: np.ndarray, scale: float, on_top: b
         there = tuple(slice(w.start - p.start, w.stop - p.start) for w, p in zip(within, box))
         _lay(scene, within, filled[here] & inside[there], films, 1.0, below[there])
     if body.rim < 1:
-        edge = inside & ~binary_erosion(inside, iterations=FINE - 1)
+        width = int(np.clip(_RIM_UM * scale, FINE - 1, 3 * FINE))
+        edge = inside & ~binary_erosion(inside, iterations=width)
         _lay(scene, box, edge, body.films, body.rim, below)
     scene.bodies.append(body)
     scene.grown.append(np.count_nonzero(inside))
