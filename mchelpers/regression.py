@@ -47,7 +47,7 @@ class CNNsc(nn.Module):
     eased
         Make it learn in fewer and cheaper steps: average 2 x 2 pixels of the
         patch before the first convolution and leave out the pooling after it
-        (the same weights, the same maps of 10 x 10, a third of the work), put the
+        (the same weights, the same maps of 10 x 10, half of the time), put the
         middle grey at zero, and begin with the weights of He et al. (2015). The
         study: False.
 
