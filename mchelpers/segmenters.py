@@ -290,9 +290,11 @@ def study_segmenter(
     batch_size: int = 6,
     patience: int | None = 30,
     schedule: str = "constant",
+    validate_every: int = 1,
     sigmoids: int = 1,
     side: int | None = None,
     start: dict[str, Tensor] | None = None,
+    rounds: int = 1,
     seed: int = 0,
     name: str = "film-segmenter",
     device: str | torch.device = "cpu",
@@ -306,7 +308,7 @@ def study_segmenter(
         Patches of all micrographs.
     split
         Numbers of the micrographs to learn from, to validate and to test on.
-    epochs, lr, batch_size, patience, schedule, seed
+    epochs, lr, batch_size, patience, schedule, validate_every, seed
         As for :class:`mchelpers.train.Fit`; the defaults are the study's.
         Patience watches the IoU of the validation patches.
     encoder, weights
@@ -317,6 +319,8 @@ def study_segmenter(
         Learn from random squares of this side, px; None takes whole patches.
     start
         All weights to begin from, as from :func:`starting_weights`.
+    rounds
+        Trainings one after the other, each from the weights of the one before.
     name, device, progress
         As for :func:`mchelpers.crossval.fit_split`.
 
@@ -326,14 +330,16 @@ def study_segmenter(
         Trained, in evaluation mode.
     CrossValidation
         Logits (N, 1, side, side) of the patches of validation and test, 0
-        elsewhere; the history's validation is 1 less the mean IoU of the
-        validation patches.
+        elsewhere; one history and one file of weights for each round, the last
+        being the network's. Validation is 1 less the mean IoU of its patches.
 
     Raises
     ------
     ValueError
-        If a side of the split has no patch.
+        If a side of the split has no patch, or there is no round.
     """
+    if rounds < 1:
+        raise ValueError(f"rounds is a whole number from 1 on, got {rounds}")
     train, validation, test = map(parts.of, (split.train, split.validation, split.test))
     if not (len(train) and len(validation) and len(test)):
         raise ValueError(
@@ -349,22 +355,27 @@ def study_segmenter(
         batch_size=batch_size,
         patience=patience,
         schedule=schedule,
+        validate_every=validate_every,
         seed=seed,
     )
-    fitted = cross_validate(
-        make_model,
-        images,
-        targets,
-        [held, train],
-        settings,
-        name=name,
-        loss=partial(study_loss, sigmoids=sigmoids),
-        augment=partial(_views, side=side or images.shape[-1]),
-        score=partial(_missed, rows=np.flatnonzero(np.isin(held, validation))),
-        start=start,
-        only=1,
-        device=device,
-        progress=progress,
-    )
-    network = load_network(UnetPlusPlus(encoder=encoder), fitted.weights[0])
-    return network, fitted
+    histories, files = [], []
+    for _ in range(rounds):
+        fitted = cross_validate(
+            make_model,
+            images,
+            targets,
+            [held, train],
+            settings,
+            name=name,
+            loss=partial(study_loss, sigmoids=sigmoids),
+            augment=partial(_views, side=side or images.shape[-1]),
+            score=partial(_missed, rows=np.flatnonzero(np.isin(held, validation))),
+            start=start,
+            only=1,
+            device=device,
+            progress=progress,
+        )
+        histories, files = histories + fitted.histories, files + fitted.weights
+        network = load_network(UnetPlusPlus(encoder=encoder), files[-1])
+        start = network.state_dict()
+    return network, CrossValidation(fitted.logits, histories, files)

@@ -46,6 +46,12 @@ def test_the_larger_encoders_build_without_memory(encoder):
     assert count_parameters(network) > 40e6
 
 
+def test_the_largest_encoder_answers():
+    network = segmenters.UnetPlusPlus(encoder="se_resnext101_32x4d").eval()
+    with torch.inference_mode():
+        assert network(torch.rand(1, 1, 32, 32)).shape == (1, 1, 32, 32)
+
+
 def test_a_partial_of_the_network_is_a_stable_key():
     one, two = (partial(segmenters.UnetPlusPlus, encoder="resnet18") for _ in range(2))
     other = partial(segmenters.UnetPlusPlus, encoder="resnet34")
@@ -189,8 +195,13 @@ def test_a_finished_training_is_loaded_and_stops_on_the_validation_side(small):
     assert torch.allclose(answer, first.logits[2:], atol=0.1)  # bfloat16 where it is fast
     _, again = segmenters.study_segmenter(parts, split, **options)
     assert again.weights == first.weights
+    _, more = segmenters.study_segmenter(parts, split, **options, rounds=2)
+    assert more.weights[0] == first.weights[0] != more.weights[1] and len(more.histories) == 2
+    assert not torch.equal(more.logits, first.logits)
     _, other = segmenters.study_segmenter(parts, split, **options, sigmoids=2)
     assert other.weights != first.weights
+    with pytest.raises(ValueError, match="rounds"):
+        segmenters.study_segmenter(parts, split, **options, rounds=0)
 
 
 def test_the_validation_score_reads_its_own_rows_only():
