@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .data import DataError
+from .patches import Split
 from .polygons import bridge, mask_to_rings, polygon_box, rings_to_mask
 
 __all__ = [
@@ -199,8 +200,18 @@ def augmented_copies(
     return made
 
 
-def find_leaks(images: Sequence[LabelledImage], split: Mapping[str, Sequence[int]]) -> list[str]:
+def _sides(split: Split | Mapping[str, Sequence[int]]) -> Mapping[str, Sequence[int]]:
+    if isinstance(split, Split):
+        return {"train": split.train, "val": split.validation, "test": split.test}
+    return split
+
+
+def find_leaks(
+    images: Sequence[LabelledImage], split: Split | Mapping[str, Sequence[int]]
+) -> list[str]:
     """List what stands on two sides of a split: growth runs, and parents with their copies.
+
+    Arguments as for :func:`write_yolo`.
 
     Returns
     -------
@@ -208,7 +219,7 @@ def find_leaks(images: Sequence[LabelledImage], split: Mapping[str, Sequence[int
         Empty if the split is honest.
     """
     sides: dict[tuple[str, str], set[str]] = {}
-    for side, numbers in split.items():
+    for side, numbers in _sides(split).items():
         for n in numbers:
             image = images[n]
             sides.setdefault(("image", image.parent or image.name), set()).add(side)
@@ -237,7 +248,7 @@ def check_images(images: Sequence[LabelledImage], classes: Sequence[str]) -> Non
 def write_yolo(
     folder: Path,
     images: Sequence[LabelledImage],
-    split: Mapping[str, Sequence[int]],
+    split: Split | Mapping[str, Sequence[int]],
     classes: Sequence[str],
     allow_leaks: bool = False,
 ) -> Path:
@@ -251,7 +262,8 @@ def write_yolo(
     images
         What to write.
     split
-        Side (``"train"``, ``"val"``, ``"test"``) -> numbers of its images.
+        Side (``"train"``, ``"val"``, ``"test"``) -> numbers of its images; or a
+        :class:`~mchelpers.patches.Split`.
     classes
         Names, in the order of their numbers.
     allow_leaks
@@ -280,7 +292,7 @@ def write_yolo(
     check_images(images, classes)
     if not allow_leaks and (leaks := find_leaks(images, split)):
         raise ValueError(f"on two sides of the split: {', '.join(leaks[:5])}")
-    folder = Path(folder).resolve()
+    folder, split = Path(folder).resolve(), _sides(split)
     for side, numbers in split.items():
         for part in ("images", "labels"):
             (folder / part / side).mkdir(parents=True, exist_ok=True)
