@@ -111,6 +111,22 @@ def test_every_class_of_every_kind_can_be_drawn(kind):
         scenes.draw_body(rng, run_of(kind), "square")
 
 
+def test_merged_crystals_are_one_piece():
+    from scipy.ndimage import label
+
+    rng, run, merged = np.random.default_rng(0), run_of("shapes", side_um=20.0), 0
+    for _ in range(40):
+        body = scenes.draw_body(rng, run, "irregular")
+        full = np.zeros((120, 120), bool)
+        for ring in body.rings:
+            box, inside = crystals.fill(ring + 30, full.shape, 2.0)
+            full[box] |= inside
+        pieces, count = label(full)
+        assert np.bincount(pieces.ravel())[1:].max() > 0.97 * full.sum(), count
+        merged += len(body.rings) > 1
+    assert 10 < merged < 38
+
+
 def test_a_heterostructure_has_another_core_than_shell():
     run = run_of("heterostructure", core="MoSe2")
     body = scenes.draw_body(np.random.default_rng(1), run, "heterostructure")

@@ -174,7 +174,8 @@ def draw_body(rng: np.random.Generator, run: GrowthRun, category: str) -> Body:
     if category == "irregular" and rng.random() < 0.6:  # several islands that grew into one
         rings = []
         for k in range(int(rng.integers(2, 5))):
-            away = crystals.turn(np.array([[0.55 * side, 0]]), rng.uniform(0, 2 * np.pi)) * (k > 0)
+            # Nearer than the sum of two inradii, so that they touch.
+            away = crystals.turn(np.array([[0.28 * side, 0]]), rng.uniform(0, 2 * np.pi)) * (k > 0)
             part = _island(rng, run, side * rng.uniform(0.5, 0.8), "")
             rings.append(crystals.roughen(rng, part, run.roughness) + away)
         return Body(category, rings, ((run.material, 1),))
