@@ -36,6 +36,7 @@ _MODULES = (
     "populations",
     "postprocess",
     "preprocess",
+    "pretraining",
     "prevalence",
     "reduction",
     "regions",

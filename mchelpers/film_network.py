@@ -27,6 +27,7 @@ from .weights import fingerprint, load_tensors, save_tensors
 __all__ = [
     "FilmNetwork",
     "as_tensor",
+    "describe",
     "new_view",
     "predict_films",
     "pretrain",
@@ -256,3 +257,32 @@ def predict_films(
         logits = predict(network, as_tensor(padded[None]), device=device)[0, 0]
         found.append(logits.sigmoid().numpy()[:height, :width])
     return found
+
+
+@torch.inference_mode()
+def describe(network: FilmNetwork, images: np.ndarray) -> np.ndarray:
+    """Describe micrographs by a frozen network, for a regression to read.
+
+    Parameters
+    ----------
+    network
+        A trained network.
+    images
+        (N, H, W) uint8; sides multiples of 64.
+
+    Returns
+    -------
+    (N, 32 * features + 1) float32
+        Means of the deepest maps, and the mean probability of being film.
+    """
+    network.eval()
+    rows: list[Tensor] = []
+    deepest: list[Tensor] = []
+    hook = network.down[-1].register_forward_hook(lambda _, __, maps: deepest.append(maps))
+    try:
+        for image in as_tensor(images).split(1):
+            chance = network(image).sigmoid()
+            rows.append(torch.cat([deepest.pop().mean((2, 3)), chance.mean((2, 3))], 1))
+    finally:
+        hook.remove()
+    return torch.cat(rows).numpy()

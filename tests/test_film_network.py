@@ -95,3 +95,15 @@ def test_whole_micrographs_of_any_size_come_back_in_their_size():
     found = film_network.predict_films(network, images)
     assert [f.shape for f in found] == [(100, 130), (128, 256)]
     assert all(((f >= 0) & (f <= 1)).all() for f in found)
+
+
+def test_a_description_is_the_same_alone_and_in_company_and_leaves_no_hook():
+    network = film_network.FilmNetwork(2)
+    images = np.random.default_rng(0).integers(0, 255, (3, 64, 128)).astype(np.uint8)
+    together = film_network.describe(network, images)
+    assert together.shape == (3, 32 * 2 + 1)
+    assert ((together[:, -1] > 0) & (together[:, -1] < 1)).all()
+    np.testing.assert_allclose(
+        film_network.describe(network, images[1:2])[0], together[1], rtol=1e-5
+    )
+    assert not network.down[-1]._forward_hooks
