@@ -21,13 +21,14 @@ from . import augment
 from .crossval import CrossValidation, cross_validate
 from .losses import bce_dice
 from .models import UNet
-from .train import Fit, History, fit, run_folder
+from .train import Fit, History, fit, predict, run_folder
 from .weights import fingerprint, load_tensors, save_tensors
 
 __all__ = [
     "FilmNetwork",
     "as_tensor",
     "describe",
+    "mirrored",
     "new_view",
     "predict_films",
     "pretrain",
@@ -247,8 +248,6 @@ def predict_films(
     list of (H, W) float32
         Probability of being film.
     """
-    from .train import predict
-
     found = []
     for image in images:
         height, width = image.shape
@@ -286,3 +285,24 @@ def describe(network: FilmNetwork, images: np.ndarray) -> np.ndarray:
     finally:
         hook.remove()
     return torch.cat(rows).numpy()
+
+
+def mirrored(network: nn.Module, images: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
+    """Average a network's answers to a micrograph and to its three mirror images.
+
+    Parameters
+    ----------
+    network
+        A trained :class:`FilmNetwork`.
+    images
+        (N, H, W) uint8; sides multiples of 64, not necessarily equal.
+
+    Returns
+    -------
+    (N, 1, H, W) float32
+        Logits.
+    """
+    seen, total = as_tensor(images), 0
+    for axes in ((), (-2,), (-1,), (-2, -1)):
+        total = total + predict(network, seen.flip(axes), device=device).flip(axes)
+    return total / 4

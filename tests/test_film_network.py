@@ -107,3 +107,12 @@ def test_a_description_is_the_same_alone_and_in_company_and_leaves_no_hook():
         film_network.describe(network, images[1:2])[0], together[1], rtol=1e-5
     )
     assert not network.down[-1]._forward_hooks
+
+
+def test_mirrored_answers_do_not_depend_on_how_a_micrograph_lies():
+    network = film_network.FilmNetwork(2).eval()
+    images = np.random.default_rng(0).integers(0, 255, (2, 64, 128)).astype(np.uint8)
+    answer = film_network.mirrored(network, images)
+    turned = film_network.mirrored(network, images[:, ::-1, ::-1].copy())
+    assert answer.shape == (2, 1, 64, 128)
+    torch.testing.assert_close(turned.flip(-1, -2), answer, rtol=0.02, atol=0.02)
