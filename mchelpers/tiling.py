@@ -3,9 +3,8 @@
 The tiling of the coverage study as its code has it, with a count of how much of
 what the network sees is padding; and what may stand in its place: the whole
 image at once, tiles blended into each other, means weighted by area. Taken
-apart in the chapter *Whole micrographs*.
-
-After a description of the code of Moses et al., Mater. Today Adv. 22, 100483 (2024).
+apart in the chapter *Whole micrographs*. After a description of the code of
+Moses et al., Mater. Today Adv. 22, 100483 (2024).
 """
 
 from __future__ import annotations
