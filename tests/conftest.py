@@ -1,11 +1,19 @@
 """Fixtures: a tiny book of one chapter, and a folder that nothing else writes to."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def same_luck():
+    """Begin each test at the same random numbers, whichever tests ran before."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def has_real_data(name: str) -> bool:
