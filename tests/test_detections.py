@@ -67,10 +67,6 @@ def test_average_precision_of_a_case_worked_by_hand():
 
 
 def test_average_precision_is_that_of_the_library():
-    from ultralytics.utils.metrics import ap_per_class
-
-    from mchelpers import yolo  # noqa: F401 - keeps Ultralytics offline
-
     rng = np.random.default_rng(0)
     many = []
     for _ in range(6):
@@ -80,7 +76,10 @@ def test_average_precision_is_that_of_the_library():
     parts = [
         np.concatenate([getattr(m, k) for m in many]) for k in ("tp", "scores", "classes", "truth")
     ]
-    np.testing.assert_allclose(detections.average_precision(many, CLASSES), ap_per_class(*parts)[5])
+    ours = detections.average_precision(many, CLASSES)
+    from ultralytics.utils.metrics import ap_per_class  # now that our modules keep it offline
+
+    np.testing.assert_allclose(ours, ap_per_class(*parts)[5])
 
 
 def test_overlap_decides_at_which_thresholds_an_object_is_found():
