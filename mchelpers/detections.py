@@ -235,12 +235,10 @@ def match(
 
 
 def _compute_ap():
-    """Import the AP rule of Ultralytics, kept offline by :mod:`mchelpers.yolo`."""
-    from ultralytics.utils.metrics import compute_ap
+    """Return the AP rule of Ultralytics, kept offline by :mod:`mchelpers.yolo`."""
+    from .yolo import ultralytics
 
-    from . import yolo  # noqa: F401 - it sets what Ultralytics reads while it is imported
-
-    return compute_ap
+    return ultralytics.utils.metrics.compute_ap
 
 
 def average_precision(matches: Sequence[Matches], classes: Sequence[str]) -> np.ndarray:
