@@ -230,20 +230,20 @@ def test_drops_are_relative_to_the_first_dose():
     np.testing.assert_allclose(drops, [[0, 0.2, -0.2], [np.nan] * 3])
 
 
-def some_matches(right):
+def some_matches(right, surest):
     tp = np.tile(np.array(right, bool)[:, None], (1, 10))
     count = np.zeros(len(right), int)
-    return Matches(tp, np.linspace(0.9, 0.5, len(right)), count, count)
+    return Matches(tp, np.linspace(surest, surest - 0.2, len(right)), count, count)
 
 
 def test_scores_are_redrawn_by_growth_run():
     pytest.importorskip("ultralytics")
-    good, bad = some_matches([True] * 4), some_matches([False] * 4)
+    good, bad = some_matches([True] * 4, 0.9), some_matches([False] * 4, 0.5)
     doses = [[good, good, good, good], [good, good, bad, bad]]
     scores = corruptions.redrawn_scores(doses, ["a", "a", "b", "b"], ["x"], draws=40)
     assert scores.shape == (41, 2)
     np.testing.assert_allclose(scores[:, 0], 0.995, atol=1e-3)
-    assert 0.3 < scores[0, 1] < 0.6
+    assert 0.45 < scores[0, 1] < 0.55
     kinds = {round(s, 2) for s in scores[1:, 1]}  # run a twice, each once, run b twice
     assert len(kinds) == 3 and min(kinds) == 0 and max(kinds) > 0.99
     with pytest.raises(ValueError, match="as groups"):
