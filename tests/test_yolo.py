@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("ultralytics")
+yolo = pytest.importorskip("mchelpers.yolo", exc_type=ImportError)  # sets what Ultralytics reads
 import torch
 
-from mchelpers import tmd, yolo
+from mchelpers import tmd
 from mchelpers.instances import Instance, LabelledImage
 from mchelpers.train import run_folder
 from mchelpers.weights import load_tensors
