@@ -32,11 +32,14 @@ PACKAGES = (
     "jupyter-book",
     "matplotlib",
     "numpy",
+    "onnxruntime",
+    "openvino",
     "scikit-image",
     "scikit-learn",
     "scipy",
     "segmentation_models_pytorch",
     "torch",
+    "ultralytics-opencv-headless",
 )
 
 
