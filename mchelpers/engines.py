@@ -362,10 +362,11 @@ def agreement(one: Detections, other: Detections, iou: float = 0.9) -> float:
     float
         Twice the pairs over the objects of both; 1 if neither found any.
     """
-    from .detections import mask_iou
+    from .detections import Detections, mask_iou
 
     if not len(one) + len(other):
         return 1.0
+    other = Detections.of(other.masks, other.classes, other.scores)  # boxes that hold the masks
     overlap = mask_iou(one, other) * (one.classes[:, None] == other.classes)
     pairs = 0
     while overlap.size and overlap.max() >= iou:

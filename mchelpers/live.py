@@ -22,6 +22,7 @@ __all__ = [
     "STAGES",
     "Objects",
     "Session",
+    "class_colours",
     "fit",
     "overlay",
     "owners",

@@ -25,7 +25,8 @@ class Stage:
     window
         Rows and columns that the camera sees.
     frames
-        Until the stage is back where it began. On its way it visits all four corners.
+        Until the stage is back where it began; on its way, an eight lying on
+        its side, it reaches all four edges.
 
     Attributes
     ----------
@@ -52,11 +53,11 @@ class Stage:
 
     def __call__(self) -> np.ndarray:
         """Move on, and take the next frame: (h, w, 3) uint8, RGB."""
-        # An open figure of Lissajous: left and right once while up and down twice.
         phase = 2 * np.pi * (self._number % self.frames) / self.frames
         self._number += 1
-        room = [s - w for s, w in zip(self.picture.shape, self.window)]
-        top, left = (round(r * (1 - np.cos(k * phase)) / 2) for k, r in zip((2, 1), room))
+        high, wide = (s - w for s, w in zip(self.picture.shape, self.window))
+        top = round(high * (1 + np.sin(2 * phase)) / 2)  # up and down twice
+        left = round(wide * (1 - np.cos(phase)) / 2)  # while once to the right and back
         self.corner = (top, left)
         height, width = self.window
         return self.picture[top : top + height, left : left + width].copy()
@@ -83,7 +84,7 @@ def _make_wafer(kind: str, seed: int, side: float, size: tuple[int, int], file: 
 def simulated_wafer(
     kind: str = "heterostructure",
     size: tuple[int, int] = (1920, 2560),
-    side: float = 170.0,
+    side: float = 140.0,
     seed: int = 2,
     folder: Path | None = None,
 ) -> optical.OpticalMicrograph:

@@ -62,7 +62,7 @@ def test_pytorch_computes_the_network_on_as_many_threads_as_asked(detector, expe
     for value, wanted, shape in zip(engine(IMAGE), expected, [(1, 38, 84), (1, 32, 16, 16)]):
         assert value.shape == shape and value.dtype == np.float32
         np.testing.assert_allclose(value, wanted, atol=1e-3)
-    fast = engines.open_engine("PyTorch", detector, SIDE, fast=True)
+    fast = engines.open_engine("PyTorch", detector, SIDE, threads=1, fast=True)
     assert fast.precision in ("float32", "bfloat16")
     assert all(v.dtype == np.float32 for v in fast(torch.from_numpy(IMAGE)))
 
@@ -70,7 +70,7 @@ def test_pytorch_computes_the_network_on_as_many_threads_as_asked(detector, expe
 @pytest.mark.parametrize("name", EXPORTED)
 def test_an_exported_engine_computes_the_same(name, detector, file, expected):
     for fast in (False, True):
-        engine = engines.open_exported(name, file, fast=fast, classes=CLASSES)
+        engine = engines.open_exported(name, file, threads=1, fast=fast, classes=CLASSES)
         assert engine.classes == tuple(CLASSES) and engine.side == SIDE and engine.name == name
         tolerance = 1e-3 if engine.precision == "float32" else 0.2  # px, of boxes
         for value, wanted in zip(engine(IMAGE), expected):
@@ -96,7 +96,7 @@ def test_a_file_is_exported_once_for_each_network(detector, file, monkeypatch):
 
 
 def test_other_inputs_and_engines_are_refused(detector, tmp_path):
-    engine = engines.open_engine("PyTorch", detector, SIDE)
+    engine = engines.open_engine("PyTorch", detector, SIDE, threads=1)
     for bad in (IMAGE[0], IMAGE.astype(np.float64), IMAGE[..., :32]):
         with pytest.raises(ValueError, match=r"takes float32 of shape \(1, 3, 64, 64\)"):
             engine(bad)
@@ -157,6 +157,9 @@ def test_agreement_counts_pairs_of_one_class():
     assert engines.agreement(one, one) == 1
     assert engines.agreement(one, Detections.of(masks[:2], [0, 1])) == pytest.approx(4 / 5)
     assert engines.agreement(one, Detections.of(masks, [0, 1, 0])) == pytest.approx(4 / 6)
+    boxes = np.array([[-1.6, 0, 9.4, 9.4]] * 3)  # as a network gives them: not those of the masks
+    rough = Detections.of(masks, [0, 1, 1], boxes=boxes)
+    assert engines.agreement(rough, rough) == 1
     none = Detections.of(np.zeros((0, 20, 20), bool), [])
     assert engines.agreement(none, none) == 1 and engines.agreement(one, none) == 0
     wider = masks.copy()
