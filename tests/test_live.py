@@ -1,6 +1,7 @@
 """The live loop: known pixels on a screen without a screen, and what is found and drawn in them."""
 
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -312,3 +313,25 @@ def test_a_window_shows_true_colours_and_ends_with_a_key(monkeypatch):
     np.testing.assert_array_equal(shown["live"], square()[..., ::-1])  # OpenCV wants BGR
     view.close()
     assert not shown
+
+
+@virtual
+@pytest.mark.skipif(
+    any(line.split()[:2] == ["GUI:", "NONE"] for line in cv2.getBuildInformation().splitlines()),
+    reason="this build of OpenCV is headless",
+)
+def test_a_real_window_shows_known_pixels():
+    """In a process of its own, for a window system may end it when the screen goes away."""
+    code = """if True:
+        import os, numpy as np
+        from mchelpers import screens
+        with screens.VirtualScreen((640, 480)) as screen:
+            os.environ["DISPLAY"] = screen.display
+            view, colour = screens.open_view(), np.array([250, 130, 10], np.uint8)
+            assert isinstance(view, screens.Window)
+            for _ in range(20):
+                assert view(np.broadcast_to(colour, (100, 150, 3)).copy())
+            with screens.Screen(display=screen.display) as source:
+                assert (source() == colour).all(-1).sum() == 100 * 150
+            view.close()"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
