@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+
+from .simulate import crystals, growth, optical, optics, runs, scenes
+from .simulate.cache import finished_files, save_arrays
 from .simulate.optical import OpticalMicrograph, optical_micrographs, split_runs
 
-__all__ = ["Task", "load_task"]
+__all__ = ["Task", "known_wafers", "load_task"]
 
 
 @dataclass(frozen=True)
@@ -72,3 +78,59 @@ def load_task(
     digest = hashlib.sha256((ours.sha256 + further.sha256).encode()).hexdigest()
     train = [ours[n] for n in split.train]
     return Task(ours.classes, train, [ours[n] for n in split.validation], list(further), digest)
+
+
+def _make_again(kind: str, seed: int, number: int, size: tuple[int, int], file: Path) -> None:
+    """Simulate a micrograph of a run that exists, with crystals that do not, and save it."""
+    run = runs.draw_run(kind, seed, number)
+    rng = np.random.default_rng([seed, list(runs.CLASSES).index(kind), number, 2])
+    objective = runs.choose_objective(rng, run)
+    scene = scenes.compose(rng, run, size, objective.pixel_um)
+    labels, facts = optical._truth(scene, objective.pixel_um)
+    about = {"name": f"{run.name}_again", "group": run.name, "pixel_um": objective.pixel_um}
+    about |= {"magnification": objective.magnification, "na": objective.na}
+    about |= {k: getattr(run, k) for k in ("oxide_nm", "lamp", "temperature_k")}
+    text = json.dumps({"about": about, "instances": facts})
+    image = optical.expose(rng, scene, run, objective)
+    save_arrays(file, image=image, labels=labels, text=text)
+
+
+def known_wafers(
+    kind: str,
+    images: list[OpticalMicrograph],
+    size: tuple[int, int] = (640, 640),
+    workers: int = 1,
+    seed: int = 0,
+    folder: Path | None = None,
+) -> list[OpticalMicrograph]:
+    """Simulate one further micrograph of each growth run that images are of.
+
+    What a network does on these, but not on further runs, it knows of the
+    wafer, the lamp and the camera. A split that is drawn over images tests on such.
+
+    Parameters
+    ----------
+    kind, size, workers, seed, folder
+        As for :func:`mchelpers.simulate.optical.optical_micrographs`, and as
+        the images were made.
+    images
+        For example those that a network was trained on.
+
+    Returns
+    -------
+    list of OpticalMicrograph
+        In focus; one for each run, in the order of their numbers.
+    """
+    numbers = sorted({int(m.group.rsplit("_run", 1)[1]) for m in images})
+    modules = (crystals, growth, optical, optics, runs, scenes)
+    files = finished_files(
+        f"again-{kind.replace(' ', '-')}",
+        _make_again,
+        [(kind, seed, n, tuple(size)) for n in numbers],
+        [f"run{n:03d}" for n in numbers],
+        {"kind": kind, "seed": seed, "size": list(size)},
+        [__file__, *(m.__file__ for m in modules)],
+        workers,
+        folder,
+    )
+    return [optical._read(file) for file in files]

@@ -241,14 +241,17 @@ def train(
     if not any(image.instances for image in images):
         raise ValueError(f"{len(images)} training images with no labelled object in any")
     classes = list(classes)
-    begun = None if start is None else load_tensors(start)
+    begun = () if start is None else load_tensors(start)
     key = fingerprint(
         (ultralytics.__version__, classes, dataclasses.asdict(recipe), every),
-        (_overrides, _Network, _Trainer, _begin_from),
+        _overrides,
+        _Network,
+        _Trainer,
+        _begin_from,
         *_truth_of(images),
         "watched",
         *_truth_of(watch),
-        begun,
+        *begun,
     )
     finished = run_folder() / f"{name}-{recipe.seed}-{key}.safetensors"
     if not finished.exists():

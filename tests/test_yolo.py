@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,19 @@ def test_a_finished_training_leaves_one_file_and_is_found_again(trained, monkeyp
     assert again == trained and again.weights.stat().st_mtime_ns == before
     assert len(trained.history.loss) == 1 and trained.watched == [1]
     assert 0 <= trained.history.validation[0] <= 1
+
+
+def test_another_process_finds_it_too(trained):
+    call = "yolo.train(t._images(), 'ab', t.TINY, name='tiny', watch=t._images(1))"
+    code = f"import test_yolo as t; from mchelpers import yolo; print({call}.weights)"
+    folder = trained.weights.parent
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    environment = {**os.environ, "MCHELPERS_RUNS": str(folder), "PYTHONPATH": paths}
+    environment.pop("YOLO_CONFIG_DIR", None)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == str(trained.weights)
+    assert len(list(folder.glob("tiny-*"))) == 1
 
 
 def test_the_same_seed_gives_the_same_weights(trained, tmp_path, monkeypatch):
@@ -197,3 +212,13 @@ def test_a_task_is_split_by_growth_run_and_tested_on_further_ones(tmp_path, monk
     assert task.kind == "simulated" and task.classes[0] == "triangle"
     assert task.sha256 == tmd.load_task("shapes", 10, 5, (64, 64), validation=1).sha256
     assert run_folder() == tmp_path
+
+
+def test_known_wafers_are_of_the_same_runs_with_other_crystals(tmp_path, monkeypatch):
+    monkeypatch.setenv("MCHELPERS_RUNS", str(tmp_path))
+    task = tmd.load_task("shapes", 10, 5, (64, 64), validation=1)
+    again = tmd.known_wafers("shapes", task.train, (64, 64))
+    assert [m.group for m in again] == sorted({m.group for m in task.train})
+    assert {m.oxide_nm for m in again} == {m.oxide_nm for m in task.train}
+    assert not {m.image.tobytes() for m in again} & {m.image.tobytes() for m in task.train}
+    assert not {m.name for m in again} & {m.name for m in task.train}
