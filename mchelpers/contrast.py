@@ -24,6 +24,7 @@ __all__ = [
     "describe",
     "fit_background",
     "fit_baseline",
+    "gather_examples",
     "outline_crystals",
     "segment",
     "shape_features",
@@ -38,6 +39,8 @@ SHAPE_FEATURES = (
     "concave corners",
 )
 """What :func:`shape_features` returns."""
+
+_WIDTH = {"colour": 9, "shape": len(SHAPE_FEATURES)}  # numbers that describe an object
 
 
 def fit_background(image: np.ndarray, rounds: int = 8) -> np.ndarray:
@@ -277,7 +280,7 @@ def describe(frame: np.ndarray, found: Detections, by: str, background=None) -> 
     ValueError
         If ``by`` is neither word.
     """
-    if by not in ("colour", "shape"):
+    if by not in _WIDTH:
         raise ValueError(f"crystals are named by 'colour' or 'shape', not {by!r}")
     contrast = None
     if by == "colour":
@@ -290,7 +293,7 @@ def describe(frame: np.ndarray, found: Detections, by: str, background=None) -> 
             rows.append(colour_features(contrast[top:bottom, left:right], inside))
         else:
             rows.append(shape_features(inside))
-    return np.array(rows).reshape(len(found), 9 if by == "colour" else len(SHAPE_FEATURES))
+    return np.array(rows).reshape(len(found), _WIDTH[by])
 
 
 @dataclass(frozen=True)
@@ -331,14 +334,14 @@ class Baseline:
         return Detections.of(found.masks, numbers, share, found.boxes)
 
 
-def fit_baseline(
+def gather_examples(
     images: Sequence[LabelledImage],
     classes: Sequence[str],
     by: str = "colour",
     log: bool = False,
     progress: bool = True,
-) -> Baseline:
-    """Fit the names on labelled images; what to outline needs no fitting.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Outline crystals in labelled images and look up what each is.
 
     Parameters
     ----------
@@ -347,7 +350,7 @@ def fit_baseline(
     classes
         Names, in the order of their numbers.
     by
-        ``"colour"`` or ``"shape"``.
+        ``"colour"`` or ``"shape"``: as for :func:`describe`.
     log
         As for :func:`outline_crystals`.
     progress
@@ -355,9 +358,32 @@ def fit_baseline(
 
     Returns
     -------
-    Baseline
-        Fitted on the outlined objects that overlap a labelled one by half or
-        more; the others are the examples of dirt.
+    features : (n, F) float
+    numbers : (n,) int64
+        Class of the labelled object that overlaps most, at least by half; the
+        number behind the last class, dirt, where none does.
+    """
+    from tqdm.auto import tqdm
+
+    features, numbers = [np.zeros((0, _WIDTH[by]))], [np.zeros(0, np.int64)]
+    for image in tqdm(images, desc="outline", disable=not progress, leave=False):
+        background = fit_background(image.image)
+        found, true = outline_crystals(image.image, background, log), truth(image, classes)
+        overlap = np.pad(mask_iou(found, true), ((0, 0), (0, 1)))  # a column for no objects
+        best = np.where(overlap.max(1) >= 0.5, overlap.argmax(1), len(true))
+        features.append(describe(image.image, found, by, background))
+        numbers.append(np.append(true.classes, len(classes))[best])
+    return np.vstack(features), np.concatenate(numbers)
+
+
+def fit_baseline(
+    images: Sequence[LabelledImage],
+    classes: Sequence[str],
+    by: str = "colour",
+    log: bool = False,
+    progress: bool = True,
+) -> Baseline:
+    """Fit a random forest to :func:`gather_examples`; what to outline needs no fitting.
 
     Raises
     ------
@@ -365,21 +391,9 @@ def fit_baseline(
         If ``by`` is neither word, or fewer than two classes are found.
     """
     from sklearn.ensemble import RandomForestClassifier
-    from tqdm.auto import tqdm
 
-    features, numbers = [], []
-    for image in tqdm(images, desc="outline", disable=not progress, leave=False):
-        background = fit_background(image.image)
-        found, true = outline_crystals(image.image, background, log), truth(image, classes)
-        if not len(found):
-            continue
-        overlap = np.pad(mask_iou(found, true), ((0, 0), (0, 1)))  # a column for no objects
-        names = np.append(true.classes, len(classes))
-        best = np.where(overlap.max(1) >= 0.5, overlap.argmax(1), len(true))
-        features.append(describe(image.image, found, by, background))
-        numbers.append(names[best])
-    if not features or len(set(np.concatenate(numbers)) - {len(classes)}) < 2:
+    features, numbers = gather_examples(images, classes, by, log, progress)
+    if len(set(numbers) - {len(classes)}) < 2:
         raise ValueError("the images show fewer than two classes; nothing is to be told apart")
     namer = RandomForestClassifier(100, min_samples_leaf=3, class_weight="balanced", random_state=0)
-    namer.fit(np.vstack(features), np.concatenate(numbers))
-    return Baseline(tuple(classes), by, namer, log)
+    return Baseline(tuple(classes), by, namer.fit(features, numbers), log)
