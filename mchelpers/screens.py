@@ -77,8 +77,9 @@ class Screen:
             shot = self._grabber.grab(box)
         except Exception as error:
             raise RuntimeError(
-                f"the region {self.region} can no longer be grabbed ({error}); was the screen "
-                "unplugged, or its resolution changed? Open the source anew"
+                f"the region {self.region} can no longer be grabbed "
+                f"({str(error) or type(error).__name__}); was the screen unplugged, or its "
+                "resolution changed? Open the source anew"
             ) from error
         pixels = np.frombuffer(shot.raw, np.uint8).reshape(shot.height, shot.width, 4)
         return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB)
