@@ -23,7 +23,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (48, 80, 3), np.uint8)
 
 def answer(objects, side=SIDE):
     """What a network would answer: (left, top, right, bottom, class, score), masks fill boxes."""
-    prediction = np.zeros((1, 4 + 2 + 32, max(len(objects), 1)), np.float32)
+    prediction = np.zeros((1, 4 + 2 + 32, 84), np.float32)  # as many places as 64 px have
     prototypes = np.ones((1, 32, side // 4, side // 4), np.float32)
     for n, (left, top, right, bottom, kind, score) in enumerate(objects):
         box = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
