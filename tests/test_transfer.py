@@ -112,7 +112,7 @@ def matches(right):
 
 
 def test_gain_is_that_of_the_summaries():
-    pytest.importorskip("ultralytics")
+    pytest.importorskip("mchelpers.yolo", exc_type=ImportError)
     from mchelpers.detections import summary
 
     low, high = [matches(1)] * 6, [matches(3)] * 6
@@ -161,7 +161,7 @@ def test_simulated_flakes(tmp_path):
 
 
 def test_a_checkpoint_becomes_a_start(tmp_path):
-    pytest.importorskip("ultralytics")
+    pytest.importorskip("mchelpers.yolo", exc_type=ImportError)
     import torch
 
     from mchelpers import yolo
@@ -184,7 +184,7 @@ def test_a_checkpoint_becomes_a_start(tmp_path):
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
-    pytest.importorskip("ultralytics")
+    pytest.importorskip("mchelpers.yolo", exc_type=ImportError)
     with pytest.raises(FileNotFoundError, match="download"):
         transfer.coco_start(tmp_path / "yolo11n-seg.pt", tmp_path / "start.safetensors")
     (tmp_path / "yolo11n-seg.pt").write_bytes(b"nothing")
