@@ -31,6 +31,7 @@ __all__ = [
     "named_right",
     "summary",
     "truth",
+    "without_overlap",
 ]
 
 IOUS = np.round(np.arange(0.50, 0.96, 0.05), 2)
@@ -450,3 +451,17 @@ def area_shares(found: Detections, count: int, boxes: bool = False) -> np.ndarra
         else:
             cover[c] |= mask
     return cover.mean((1, 2))
+
+
+def without_overlap(found: Detections) -> Detections:
+    """Give each pixel to the surest object that claims it.
+
+    What is left is what one sees from above: areas add up to what is covered.
+    Boxes stay as they are.
+    """
+    taken = np.zeros(found.shape, bool)
+    masks = found.masks.copy()
+    for mask in masks:  # the surest first
+        mask &= ~taken
+        taken |= mask
+    return Detections(masks, found.classes, found.scores, found.boxes)

@@ -202,3 +202,16 @@ def test_what_always_holds(seed, true_count, found_count):
     own = detections.summary([detections.match(true, image, CLASSES)], CLASSES)
     if true_count and not (np.triu(detections.mask_iou(true, true), 1) > 0.5).any():
         assert own["map50_95"] == pytest.approx(0.995)
+
+
+def test_a_pixel_that_two_claim_goes_to_the_surer_one():
+    masks = np.zeros((2, 4, 6), bool)
+    masks[0, :, :4], masks[1, :, 2:] = True, True
+    found = Detections.of(masks, [0, 1], [0.3, 0.9])
+    alone = detections.without_overlap(found)
+    np.testing.assert_allclose(detections.area_shares(alone, 2), [2 / 6, 4 / 6])
+    np.testing.assert_allclose(
+        detections.area_shares(found, 2), [4 / 6, 4 / 6]
+    )  # the argument is as it was
+    assert (alone.scores == found.scores).all() and (alone.boxes == found.boxes).all()
+    assert len(detections.without_overlap(Detections.of(np.zeros((0, 4, 6), bool), []))) == 0
