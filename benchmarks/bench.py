@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from mchelpers import bragg, models, train
-from mchelpers.preprocess import zscore
-from mchelpers.simulate.hrtem import lattice_micrographs
+from mchelpers import models, train
+from mchelpers.data import zscore
+from mchelpers.graphene_hrtem import bragg
+from mchelpers.graphene_hrtem.images import lattice_micrographs
 
 SIZE = 256
 WARM_UP = 10

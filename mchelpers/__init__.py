@@ -1,6 +1,8 @@
 """Helpers of the book *Micrographs, Measured*.
 
-``import mchelpers`` is cheap; each module is imported when it is first used.
+What every study uses is at the top; what one study uses is in the room named like its
+chapters; what makes the book is in ``book``. ``import mchelpers`` is cheap: a module is
+imported when it is first used.
 """
 
 from __future__ import annotations
@@ -8,74 +10,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from . import _moved as _moved  # old names of recorded chapters
+
 if TYPE_CHECKING:
     from .run import Run
 
 __version__ = "0.1.0"
-_MODULES = (
-    "atoms",
-    "augment",
-    "bonds",
-    "bragg",
-    "classical",
-    "coco",
-    "contrast",
-    "corruptions",
-    "coverage",
-    "crossval",
-    "crystallinity",
-    "data",
-    "detections",
-    "encoders",
-    "engines",
-    "faults",
-    "film_network",
-    "flakes",
-    "instances",
-    "labelling",
-    "lattice",
-    "live",
-    "losses",
-    "metrics",
-    "models",
-    "networks",
-    "particle_network",
-    "patches",
-    "polygons",
-    "populations",
-    "postprocess",
-    "preprocess",
-    "pretraining",
-    "prevalence",
-    "reduction",
-    "regions",
-    "regression",
-    "run",
-    "screens",
-    "segmenters",
-    "show",
-    "simulate",
-    "stacking",
-    "stacks",
-    "stage",
-    "tiles",
-    "tiling",
-    "tmd",
-    "train",
-    "transfer",
-    "tuning",
-    "weights",
-    "whole",
-    "wse2",
-    "yolo",
-)
-__all__ = ["start", *_MODULES]
 
 
 def __getattr__(name: str):
-    if name in _MODULES:
+    try:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise  # the module is there, but not what it needs
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 def start(chapter: str, seed: int = 0) -> Run:

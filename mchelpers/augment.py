@@ -307,7 +307,7 @@ def predict_symmetric(
     -------
     (N, K, H, H) float32
     """
-    from mchelpers.train import predict
+    from .train import predict
 
     total = 0
     for number in range(views):

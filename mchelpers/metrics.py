@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 __all__ = [
+    "windowed_amplitude",
+    "radial_spectrum",
     "SCORES",
     "auc_per_image",
     "bootstrap",
@@ -260,3 +262,44 @@ def surface_dice(masks: np.ndarray, truth: np.ndarray, tolerance_px: float) -> n
         close_b = distance_transform_edt(~a)[b] <= tolerance_px
         scores[n] = (close_a.sum() + close_b.sum()) / (a.sum() + b.sum())
     return scores
+
+
+def windowed_amplitude(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the windowed Fourier amplitude of an image and its frequencies (px^-1)."""
+    image = np.asarray(image, np.float64)
+    if image.ndim != 2 or min(image.shape) < 32:
+        raise ValueError(f"need one image of at least 32 x 32 px, got shape {image.shape}")
+    if not np.isfinite(image).all():
+        raise ValueError("the image holds NaN or infinity; fill or crop those pixels first")
+    height, width = image.shape
+    window = np.outer(np.hanning(height), np.hanning(width))  # no streaks from the frame's edge
+    amplitude = np.abs(np.fft.fft2((image - image.mean()) * window))
+    q = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
+    return amplitude, q
+
+
+def radial_spectrum(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Average the power spectrum of an image over all directions.
+
+    Parameters
+    ----------
+    image
+        (H, W) float.
+
+    Returns
+    -------
+    frequency, power
+        (n,) float each: px^-1 from one bin to 0.5; mean squared Fourier
+        amplitude of each ring of one bin.
+
+    Raises
+    ------
+    ValueError
+        If the image is smaller than 32 px or not finite.
+    """
+    amplitude, q = windowed_amplitude(image)
+    bins = min(image.shape)
+    ring = np.rint(q * bins).astype(int).ravel()
+    power = np.bincount(ring, amplitude.ravel() ** 2) / np.bincount(ring)
+    radii = np.arange(1, bins // 2 + 1)
+    return radii / bins, power[radii]

@@ -10,8 +10,9 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-__all__ = ["ParticleUNet", "UNet", "double_conv", "count_parameters", "receptive_field"]
+__all__ = ["UNet", "double_conv", "count_parameters", "receptive_field", "bce_dice", "soft_dice"]
 
 
 def double_conv(in_channels: int, out_channels: int, norm: bool = False) -> nn.Sequential:
@@ -113,95 +114,6 @@ class UNet(nn.Module):
         return self.unfold(self.head(x))
 
 
-class ParticleUNet(nn.Module):
-    """U-Net of 65,002 weights that finds nanoparticles, as the study's stored network has it.
-
-    Each level down is one convolution with batch norm; the tensor is halved
-    *before* its ReLU, and only the skip connection sees the ReLU. Each level
-    up repeats pixels, joins the skip and convolves twice with a dropout in
-    between. Features double from 4 to 32 and stay there.
-
-    Parameters
-    ----------
-    depth
-        Times the image is halved: 4 in the study.
-    width
-        Multiplies the features of every layer; 1 in the study.
-    dropout
-        Share of values dropped between the two convolutions on the way up.
-    pool_before_relu
-        True halves the tensor before its ReLU, as the study's code does; False
-        after it, as the paper's text and figure say.
-    in_channels, classes
-        Channels of the image and of the logits. The study's softmax over two
-        classes is part of :func:`mchelpers.train.cross_entropy`.
-
-    Raises
-    ------
-    ValueError
-        If there is no level or no feature, or an image's side is not a
-        multiple of ``2 ** depth``.
-
-    Notes
-    -----
-    Groschner et al., Microsc. Microanal. 27, 549 (2021), Fig. 1, and the
-    layers of the weights they released. The moving statistics of the batch
-    norm follow at PyTorch's rate (0.1), not at Keras's (0.01), so that they are
-    settled after short trainings, too. Taken apart in the chapter
-    *A U-Net of 65,000 weights*.
-    """
-
-    def __init__(
-        self,
-        depth: int = 4,
-        width: int = 1,
-        dropout: float = 0.2,
-        pool_before_relu: bool = True,
-        in_channels: int = 1,
-        classes: int = 2,
-    ):
-        super().__init__()
-        if depth < 1 or width < 1:
-            raise ValueError(f"depth and width must be at least 1, got {depth} and {width}")
-        self.multiple = 2**depth
-        self.pool_before_relu = pool_before_relu
-        widths = [width * min(4 * 2**level, 32) for level in range(depth)]
-
-        def convolution(ins: int, outs: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(ins, outs, 3, padding=1), nn.BatchNorm2d(outs, eps=1e-4))
-
-        self.down = nn.ModuleList(map(convolution, [in_channels, *widths[:-1]], widths))
-        bottom = widths[-1]
-        self.centre = nn.Sequential(
-            convolution(bottom, bottom), nn.ReLU(), convolution(bottom, bottom), nn.ReLU()
-        )
-        self.up = nn.ModuleList()
-        for below, own in zip([bottom, *widths[:0:-1]], widths[::-1]):
-            first, second = convolution(own + below, own), convolution(own, own)
-            self.up.append(nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), second, nn.ReLU()))
-        self.pool = nn.MaxPool2d(2)
-        self.grow = nn.Upsample(scale_factor=2, mode="nearest")
-        self.head = nn.Conv2d(widths[0], classes, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to logits (B, classes, H, W)."""
-        height, width = image.shape[-2:]
-        if height % self.multiple or width % self.multiple:
-            raise ValueError(
-                f"image of {height} x {width} px: both sides must be a multiple of "
-                f"{self.multiple}; pad or crop it first"
-            )
-        x, skips = image, []
-        for block in self.down:
-            x = block(x)  # (B, 4 * 2**level, H / 2**level, W / 2**level), not yet rectified
-            skips.append(x.relu())
-            x = self.pool(x if self.pool_before_relu else skips[-1])
-        x = self.centre(x)  # (B, 32, H / 2**depth, W / 2**depth)
-        for block in self.up:
-            x = block(torch.cat([skips.pop(), self.grow(x)], dim=1))
-        return self.head(x)
-
-
 def count_parameters(model: nn.Module) -> int:
     """Count a network's trainable weights."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -249,3 +161,64 @@ def receptive_field(model: nn.Module, size: int = 256, pixel: int | None = None)
     reached = image.grad.abs().sum((0, 1)) > 0  # (H, W)
     rows = torch.nonzero(reached.any(1)).flatten()
     return int(rows[-1] - rows[0] + 1)
+
+
+def soft_dice(logits: Tensor, target: Tensor, smooth: float = 64.0) -> Tensor:
+    """Soft Dice loss of each image.
+
+    Parameters
+    ----------
+    logits
+        (B, C, H, W) float, one sigmoid per class.
+    target
+        (B, C, H, W) float in 0..1.
+    smooth
+        Pixels added to both sides of the ratio: it keeps the loss of an empty
+        label finite, and a region far smaller than this from dominating.
+
+    Returns
+    -------
+    (B,) float
+        0 for a perfect mask, towards 1 for no overlap.
+
+    Notes
+    -----
+    Milletari, Navab, Ahmadi, 3DV 2016, Eq. 1, with a linear denominator.
+    """
+    if logits.shape != target.shape:
+        raise ValueError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)} differ")
+    chance = logits.sigmoid()
+    overlap = (chance * target).sum((1, 2, 3))
+    total = (chance + target).sum((1, 2, 3))
+    return 1 - (2 * overlap + smooth) / (total + smooth)
+
+
+def bce_dice(
+    logits: Tensor, target: Tensor, dice_weight: float = 1.0, smooth: float = 64.0
+) -> Tensor:
+    """Binary cross-entropy over pixels plus soft Dice over images.
+
+    Cross-entropy gives every pixel a gradient from the first step on; Dice
+    pulls towards the score that counts.
+
+    Parameters
+    ----------
+    logits, target
+        (B, C, H, W) float; the target in 0..1.
+    dice_weight
+        Weight of the Dice term; 0 is plain cross-entropy.
+    smooth
+        As for :func:`soft_dice`.
+
+    Returns
+    -------
+    () float
+    """
+    pixels = binary_cross_entropy_with_logits(logits, target)
+    return pixels + dice_weight * soft_dice(logits, target, smooth).mean()
+
+
+def __getattr__(name: str):
+    from ._moved import find_object
+
+    return find_object("models", name)

@@ -2,7 +2,7 @@
 
 The loop is deliberately plain: arrays in memory, one loss, one optimiser, the
 device and the seed passed in. It survives a kill: it goes on from the last
-checkpoint. Cross-validation on top of it is in :mod:`mchelpers.crossval`.
+checkpoint. Cross-validation on top of it is in :mod:`mchelpers.kept`.
 """
 
 from __future__ import annotations

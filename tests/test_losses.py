@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mchelpers.losses import bce_dice, soft_dice
+from mchelpers.models import bce_dice, soft_dice
 
 
 @pytest.fixture

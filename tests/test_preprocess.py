@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mchelpers import preprocess
+from mchelpers import data as preprocess
 
 
 def surface(shape, degree, seed=0):

@@ -9,7 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mchelpers import crossval, models, train, weights
+from mchelpers import kept as crossval
+from mchelpers import kept as weights
+from mchelpers import models, train
 
 NETWORK = partial(models.UNet, features=4, blocks=3)
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from mchelpers import bragg, classical, metrics, show
-from mchelpers.simulate import hrtem
+from mchelpers import metrics, show
+from mchelpers.graphene_hrtem import bragg, classical
+from mchelpers.graphene_hrtem import images as hrtem
 
 show.style()
 micrographs = hrtem.lattice_micrographs(12, seed=4)

@@ -1,6 +1,4 @@
-"""Simulated micrographs: made by code from a seed, with exact masks.
+"""What two simulators share: random fields, electrons, and the cache of simulated images.
 
-Each module makes the images of one kind of microscope; what it returns says
-``kind="simulated"``. Modules are imported where they are used, for some need
-heavy libraries: ``from mchelpers.simulate import hrtem``.
+The simulator of a study lies in the study's room (``mchelpers.<study>.images``).
 """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..preprocess import bernstein
+from ..data import bernstein
 
 __all__ = [
+    "rough_surface",
     "blobs",
     "contaminant_share",
     "illumination",
@@ -159,3 +160,35 @@ def labels(stem: str, places: list[tuple[int, int]]) -> dict:
             "date": np.array(dates),
         },
     }
+
+
+def rough_surface(
+    rng: np.random.Generator, shape: tuple[int, int], correlation_px: float, slope: float = 3.0
+) -> np.ndarray:
+    """Make a random rough surface whose power falls off beyond its correlation length.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    shape
+        Rows and columns.
+    correlation_px
+        Length over which heights resemble each other.
+    slope
+        Exponent of the fall of power with spatial frequency: 3 is rough as
+        surfaces are, 8 nearly smooth.
+
+    Returns
+    -------
+    shape float32
+        Mean 0, standard deviation 1.
+    """
+    from scipy import fft
+
+    rows, columns = (fft.next_fast_len(n + int(2 * correlation_px), real=True) for n in shape)
+    q = np.hypot(fft.fftfreq(rows)[:, None], fft.rfftfreq(columns)[None]).astype(np.float32)
+    envelope = (1 + (2 * np.pi * correlation_px * q) ** 2) ** (-slope / 4)
+    white = fft.rfft2(rng.standard_normal((rows, columns), np.float32))
+    noise = fft.irfft2(white * envelope, (rows, columns))[: shape[0], : shape[1]]
+    return ((noise - noise.mean()) / noise.std()).astype(np.float32)

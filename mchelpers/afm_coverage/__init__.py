@@ -1,0 +1,1 @@
+"""Coverage of films under the AFM: growth and scan, labels, patches, networks, whole images."""

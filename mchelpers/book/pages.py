@@ -1,0 +1,202 @@
+"""Pages made from the record: verdicts, runs, and the table in the README."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from ..run import write_atomically
+from .claims import Claim, find_result, judge, load_claims, studies
+from .record import Chapter, changed_helpers, chapters, load_record
+
+__all__ = ["check_pages", "generate", "write_pages"]
+
+NOTICE = "<!-- Made by `python -m mchelpers pages` from the record; do not edit. -->\n"
+BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
+VERDICTS = (
+    "exceeded",
+    "reproduced",
+    "short",
+    "differs",
+    "other data",
+    "simulated",
+    "not run",
+)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(r) + " |" for r in [header, ["---"] * len(header), *rows]]
+    return "\n".join(lines) + "\n"
+
+
+def study_title(root: Path, study: str) -> str:
+    """Read the title of a study from its index page."""
+    text = (root / "book" / study / "index.md").read_text(encoding="utf-8")
+    return next(x[2:].strip() for x in text.splitlines() if x.startswith("# "))
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _slug(heading: str) -> str:
+    """Spell a heading as GitHub and MyST spell its anchor."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def _claim_row(root: Path, claim: Claim) -> list[str]:
+    result, record = (None, None)
+    if claim.comparable != "not-run":
+        result, record = find_result(root, claim)
+        if result is None:
+            raise ValueError(f"claim {claim.id!r}: no result {claim.result!r} in the record")
+    unit = f" {claim.unit}" if claim.unit else ""
+    here, difference = "", ""
+    if result is not None:
+        chapter = claim.result.partition(":")[0]
+        anchor = f"#{_slug(result['heading'])}" if result.get("heading") else ""
+        link = f"[{_number(result['mean'])}{unit}](/book/{claim.study}/{chapter}.ipynb{anchor})"
+        spread = f" ± {result['sd']:.2g}" if result["sd"] else ""
+        number = f", n = {result['n']}" if result["n"] > 1 else ""
+        here = f"{link}{spread} ({record['tier']}{number})"
+        difference = f"{result['mean'] - claim.paper:+.3g}"
+    verdict = f"**{judge(claim, result['mean'] if result else None)}**"
+    why = f"{verdict}: {claim.why}" if claim.why else verdict
+    return [claim.metric, f"{_number(claim.paper)}{unit}", here, difference, why]
+
+
+def _study_verdicts(root: Path, study: str) -> list[str]:
+    verdicts = []
+    for claim in load_claims(root, study):
+        result = None if claim.comparable == "not-run" else find_result(root, claim)[0]
+        verdicts.append(judge(claim, result["mean"] if result else None))
+    return verdicts
+
+
+def _tiers(root: Path, study: str) -> str:
+    records = [load_record(c) for c in chapters(root, f"{study}/")]
+    return ", ".join(sorted({r["tier"] for r in records if r})) or "-"
+
+
+def _verdict_table(root: Path) -> str:
+    counts = {study: Counter(_study_verdicts(root, study)) for study in studies(root)}
+    given = [v for v in VERDICTS if any(c[v] for c in counts.values())]
+    rows = [
+        [study_title(root, study), *(str(c[v] or "-") for v in given), _tiers(root, study)]
+        for study, c in counts.items()
+    ]
+    return _table(["Study", *given, "tier"], rows)
+
+
+def _results_page(root: Path) -> str:
+    parts = [
+        "# Paper and here, number by number\n",
+        NOTICE,
+        "Each row is one number of a paper. *Here* is the mean of the recorded execution (a "
+        "link to the place that made it), its standard deviation, the tier and the number of "
+        "values. The verdict is computed from the difference and the tolerance in the study's "
+        "`claims.yml`; {doc}`/book/start/read` explains the words.\n",
+    ]
+    for study in studies(root):
+        parts.append(f"## {study_title(root, study)}\n")
+        claims = load_claims(root, study)
+        for where in dict.fromkeys(c.where for c in claims):
+            rows = [_claim_row(root, c) for c in claims if c.where == where]
+            parts.append(f"**{where}**\n")
+            parts.append(_table(["metric", "paper", "here", "difference", "verdict"], rows))
+    return "\n".join(parts)
+
+
+def _runs_page(root: Path) -> str:
+    rows, machines = [], Counter()
+    for chapter in chapters(root):
+        record = load_record(chapter)
+        if record is None:
+            continue
+        m, p = record["machine"], record["packages"]
+        machine = f"{m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, GPU: {m['gpu'] or 'none'}"
+        machines[f"{machine}; Python {p['python']}, torch {p.get('torch', '-')}"] += 1
+        older = changed_helpers(chapter, record)
+        rows.append(
+            [
+                f"[{chapter.name}](/book/{chapter.name}.ipynb)",
+                record["tier"],
+                record["executed_at"][:10],
+                f"{record['wall_s'] / 60:.1f}",
+                f"{record['training_s'] / 60:.0f}" if record["training_s"] else "-",
+                f"{record['peak_memory_mb']:,.0f}",
+                f"{record['peak_gpu_memory_mb']:,.0f}" if record["peak_gpu_memory_mb"] else "-",
+                ", ".join(f"`{n}`" for n in older) or "same",
+            ]
+        )
+    header = [
+        "chapter",
+        "tier",
+        "executed",
+        "wall, min",
+        "training, min",
+        "MB",
+        "GPU, MB",
+        "helper",
+    ]
+    listed = "\n".join(f"- {name}" for name in sorted(machines))
+    return "\n".join(
+        [
+            "# What ran, where, for how long\n",
+            NOTICE,
+            "*Wall* is the time of the recorded execution from start to end. *Training* is the "
+            "sum over all training epochs when they ran, each counted in full where several ran "
+            "side by side; folds that an execution found finished in the run folder were not "
+            "trained again, so training can exceed wall time. *MB* is the peak memory of the "
+            "chapter's process. *Helper* names functions that changed since.\n",
+            _table(header, rows),
+            "Machines and versions of these records:\n",
+            listed + "\n",
+        ]
+    )
+
+
+def generate(root: Path) -> dict[Path, str]:
+    """Make the text of every generated page: path -> text."""
+    record = root / "book" / "record"
+    readme = root / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = _verdict_table(root)
+    return {
+        record / "results.md": _results_page(root),
+        record / "runs.md": _runs_page(root),
+        record / "_verdicts.md": NOTICE + "\n" + table,
+        readme: f"{before}{BEGIN}\n{table}{END}{after}",
+    }
+
+
+def write_pages(root: Path) -> None:
+    """Write every generated page."""
+    for path, text in generate(root).items():
+        write_atomically(path, text)
+
+
+def check_pages(root: Path) -> list[str]:
+    """List generated pages that are not what the record makes."""
+    faults = []
+    for path, text in generate(root).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            name = path.relative_to(root)
+            faults.append(f"{name} is not what the record makes; run: python -m mchelpers pages")
+    return faults
+
+
+def banner(chapter: Chapter) -> tuple[str, list[str]] | None:
+    """Say what made a page: one sentence, and the helper functions changed since."""
+    record = load_record(chapter)
+    if record is None:
+        return None
+    m = record["machine"]
+    device = m["gpu"] or f"{m['cpu']}, {m['cores']} cores"
+    sentence = (
+        f"Executed at the {record['tier']} tier on {record['executed_at'][:10]} ({device}; "
+        f"mchelpers at {record['helper'][:8]})."
+    )
+    return sentence, changed_helpers(chapter, record)

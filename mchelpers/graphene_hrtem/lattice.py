@@ -1,0 +1,160 @@
+"""How finely an image samples its lattice: Bragg radius, spectra, resampling.
+
+The pixel size of the graphene images was never published, but the lattice is a
+ruler of its own: {100} planes of graphene are 0.213 nm apart. Taken apart in
+the chapter *What the microscope saw*.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..metrics import windowed_amplitude
+
+__all__ = [
+    "bragg_radius",
+    "lattice_constant_px",
+    "resample",
+    "ring_prominence",
+]
+
+_INNER = 0.09  # px^-1: below, the contaminant's own structure outshines any lattice
+_CORNERS = 0.68  # px^-1: the spectrum's corners still show spots out to here
+_SPOTS = 6
+_LEAST_PROMINENCE = 3.0  # white noise stays below 2.6 on every ring
+_LEAST_INNER = 2.5
+
+
+def ring_prominence(image: np.ndarray, highest: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """Compare the brightest points of each ring of the spectrum with its median.
+
+    Amorphous matter fills a ring evenly, a lattice puts spots on it: the six
+    brightest points over the median stay near 2 in noise and rise where the
+    spots of a lattice are.
+
+    Parameters
+    ----------
+    image
+        (H, W) float.
+    highest
+        Where to stop, px^-1; beyond 0.5 only the corners of the spectrum are left.
+
+    Returns
+    -------
+    frequency, prominence
+        (n,) float each: px^-1 from 0.09 on, and a ratio.
+
+    Raises
+    ------
+    ValueError
+        If the image is smaller than 32 px or not finite.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    amplitude, q = windowed_amplitude(image)
+    amplitude = gaussian_filter(amplitude, 1, mode="wrap")
+    bins = min(image.shape)
+    ring = np.rint(q * bins).astype(int)
+    radii = np.arange(int(np.ceil(_INNER * bins)), int(highest * bins))
+    rings = [amplitude[ring == radius] for radius in radii]
+    brightest = [np.partition(values, -_SPOTS)[-_SPOTS:].mean() for values in rings]
+    return radii / bins, np.array(brightest) / [np.median(values) for values in rings]
+
+
+def bragg_radius(image: np.ndarray) -> float:
+    """Measure the radius of the innermost Bragg spots of graphene.
+
+    The second ring of spots, wider by the square root of 3, can outshine the
+    first; where spots stand inside it at the right radius, those count.
+
+    Parameters
+    ----------
+    image
+        (H, W) float, one or several grains.
+
+    Returns
+    -------
+    float
+        px^-1, to about a fifth of a bin; times the image's edge it is the
+        radius in bins. NaN if the image shows no lattice.
+
+    Raises
+    ------
+    ValueError
+        If the image is smaller than 32 px or not finite.
+    """
+    frequency, prominence = ring_prominence(image, highest=_CORNERS)
+    best = int(np.argmax(np.where(frequency < 0.5, prominence, 0)))
+    if prominence[best] < _LEAST_PROMINENCE:
+        return float("nan")
+    strongest = frequency[best]
+
+    def near(radius: float) -> float:
+        """Prominence at a radius, give or take a bin; 0 where it cannot be seen."""
+        return prominence[np.abs(frequency - radius) < 1.5 / min(image.shape)].max(initial=0)
+
+    # Two rings are in sight: is the fainter one inside or outside the strongest?
+    inner, outer = near(strongest / np.sqrt(3)), near(strongest * np.sqrt(3))
+    second = inner > max(outer, _LEAST_INNER)
+    return _refine(image, strongest) / (np.sqrt(3) if second else 1.0)
+
+
+def _refine(image: np.ndarray, radius: float) -> float:
+    """Take the centre of mass of the spots on a ring instead of the ring's number."""
+    amplitude, q = windowed_amplitude(image)
+    ring = np.abs(q - radius) < 2.5 / min(image.shape)
+    bright = ring & (amplitude > 0.5 * amplitude[ring].max())
+    return float(np.average(q[bright], weights=amplitude[bright] ** 2))
+
+
+def lattice_constant_px(image: np.ndarray) -> float:
+    """Measure the lattice constant of graphene (0.246 nm) in pixels.
+
+    Returns
+    -------
+    float
+        NaN if the image shows no lattice. 0.246 nm over it is the pixel size.
+    """
+    return 2 / (np.sqrt(3) * bragg_radius(image))
+
+
+def resample(image: np.ndarray, factor: float) -> np.ndarray:
+    """Enlarge or reduce an image or a mask by one factor along both axes.
+
+    With ``factor = target / lattice_constant_px(image)`` every image gets the
+    same number of pixels per lattice constant.
+
+    Parameters
+    ----------
+    image
+        (H, W) float or bool.
+    factor
+        Output pixels per input pixel.
+
+    Returns
+    -------
+    (round(H * factor), round(W * factor))
+        float32 by cubic interpolation, smoothed first if reduced; bool by the
+        nearest pixel.
+
+    Raises
+    ------
+    ValueError
+        If the factor is not a positive number (NaN: no lattice was measured).
+    """
+    from skimage.transform import resize
+
+    if not factor > 0 or not np.isfinite(factor):
+        raise ValueError(f"the factor must be positive, got {factor}; was a lattice measured?")
+    shape = tuple(max(1, round(n * factor)) for n in image.shape)
+    if image.dtype == bool:
+        return resize(image, shape, order=0, anti_aliasing=False, preserve_range=True).astype(bool)
+    resized = resize(
+        image.astype(np.float32),
+        shape,
+        order=3,
+        anti_aliasing=factor < 1,
+        mode="reflect",
+        preserve_range=True,
+    )
+    return resized.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Nanoparticles in HRTEM: simulated micrographs, crystallinity, regions, faults, populations."""

@@ -1,0 +1,251 @@
+"""The network that two chapters segment nanoparticles with: one recipe, one cache.
+
+Taken apart in the chapter *A U-Net of 65,000 weights*; *From micrograph to
+population* measures with it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..augment import affine, crop, symmetry
+from ..data import bezier_background, zscore
+from ..kept import CrossValidation, fit_split
+from ..models import UNet, bce_dice
+from ..train import Fit
+from .tiles import Tiles
+
+__all__ = [
+    "ParticleUNet",
+    "best_network",
+    "build",
+    "flatten",
+    "new_view",
+    "prepare",
+    "prepare_whole",
+]
+
+
+def build(features: int = 32, blocks: int = 9) -> nn.Module:
+    """Build the network: a normalised U-Net on pixels folded four by four, one logit a pixel."""
+    return UNet(features, blocks, norm=True, stem=4, classes=1)
+
+
+def prepare(images: np.ndarray) -> Tensor:
+    """Give each tile mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    images
+        (N, H, W), any number type.
+
+    Returns
+    -------
+    (N, 1, H, W) float32 tensor
+    """
+    return torch.from_numpy(zscore(images))[:, None]
+
+
+def flatten(image: np.ndarray, block: int = 16) -> np.ndarray:
+    """Subtract the uneven light of a whole micrograph: a biquadratic surface fitted to the film.
+
+    Parameters
+    ----------
+    image
+        (H, W) float.
+    block
+        The fit sees means of blocks of so many pixels; blocks that stand out
+        of the film by 2.5 standard deviations, particles say, do not count.
+
+    Returns
+    -------
+    (H, W) float32
+    """
+    from skimage.measure import block_reduce
+    from skimage.transform import resize
+
+    image = np.asarray(image, np.float32)
+    small = block_reduce(image, block, np.mean, cval=np.median(image))
+    film = np.ones(small.shape, bool)
+    for _ in range(4):
+        surface = bezier_background(small, 2, film)
+        rest = small - surface
+        film = np.abs(rest) <= 2.5 * 1.4826 * np.median(np.abs(rest[film]))
+    light = resize(surface.astype(np.float32), image.shape, order=1)
+    return image - light
+
+
+def prepare_whole(images: np.ndarray) -> Tensor:
+    """Flatten whole micrographs, then :func:`prepare` them: (N, H, W) to (N, 1, H, W)."""
+    return prepare(np.stack([flatten(image) for image in images]))
+
+
+def new_view(
+    images: Tensor, targets: Tensor, generator: torch.Generator, side: int = 256
+) -> tuple[Tensor, Tensor]:
+    """Draw a new view of each tile: turn, zoom and shift half of them, crop, mirror.
+
+    Parameters
+    ----------
+    images, targets
+        (B, 1, H, H) float.
+    generator
+        Source of the draws.
+    side
+        Of the crop, px.
+    """
+    images, targets = affine(images, targets, generator, share=0.5, zoom=(0.8, 1.25), shift=0.25)
+    return symmetry(*crop(images, targets, generator, side), generator)
+
+
+def best_network(
+    tiles: Tiles,
+    train: np.ndarray,
+    test: np.ndarray,
+    *,
+    epochs: int = 60,
+    features: int = 32,
+    blocks: int = 9,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> CrossValidation:
+    """Train the network on some tiles and predict others, or load what was trained before.
+
+    AdamW at 2e-3 with a cosine, batches of eight crops, cross-entropy plus
+    Dice, an exponential average of the weights.
+
+    Parameters
+    ----------
+    tiles
+        Both materials.
+    train, test
+        (n,) int: numbers of the tiles to learn from and to predict. No
+        micrograph should have tiles on both sides.
+    epochs, features, blocks, seed, device, progress
+        As for :class:`mchelpers.train.Fit`, :func:`build` and
+        :func:`mchelpers.kept.fit_split`.
+
+    Returns
+    -------
+    CrossValidation
+        Logits (N, 1, H, W), positive on particles, 0 for tiles outside ``test``;
+        ``weights[0]`` goes with ``load_network(build(features, blocks), ...)``.
+    """
+    targets = torch.from_numpy(tiles.masks).float()[:, None]
+    settings = Fit(
+        epochs=epochs,
+        lr=2e-3,
+        batch_size=8,
+        weight_decay=1e-2,
+        schedule="cosine",
+        average=0.99,
+        validate_every=epochs,
+        seed=seed,
+    )
+    return fit_split(
+        partial(build, features, blocks),
+        prepare(tiles.images),
+        targets,
+        train,
+        test,
+        settings,
+        name="particles-best",
+        loss=bce_dice,
+        augment=new_view,
+        device=device,
+        progress=progress,
+    )
+
+
+class ParticleUNet(nn.Module):
+    """U-Net of 65,002 weights that finds nanoparticles, as the study's stored network has it.
+
+    Each level down is one convolution with batch norm; the tensor is halved
+    *before* its ReLU, and only the skip connection sees the ReLU. Each level
+    up repeats pixels, joins the skip and convolves twice with a dropout in
+    between. Features double from 4 to 32 and stay there.
+
+    Parameters
+    ----------
+    depth
+        Times the image is halved: 4 in the study.
+    width
+        Multiplies the features of every layer; 1 in the study.
+    dropout
+        Share of values dropped between the two convolutions on the way up.
+    pool_before_relu
+        True halves the tensor before its ReLU, as the study's code does; False
+        after it, as the paper's text and figure say.
+    in_channels, classes
+        Channels of the image and of the logits. The study's softmax over two
+        classes is part of :func:`mchelpers.train.cross_entropy`.
+
+    Raises
+    ------
+    ValueError
+        If there is no level or no feature, or an image's side is not a
+        multiple of ``2 ** depth``.
+
+    Notes
+    -----
+    Groschner et al., Microsc. Microanal. 27, 549 (2021), Fig. 1, and the
+    layers of the weights they released. The moving statistics of the batch
+    norm follow at PyTorch's rate (0.1), not at Keras's (0.01), so that they are
+    settled after short trainings, too. Taken apart in the chapter
+    *A U-Net of 65,000 weights*.
+    """
+
+    def __init__(
+        self,
+        depth: int = 4,
+        width: int = 1,
+        dropout: float = 0.2,
+        pool_before_relu: bool = True,
+        in_channels: int = 1,
+        classes: int = 2,
+    ):
+        super().__init__()
+        if depth < 1 or width < 1:
+            raise ValueError(f"depth and width must be at least 1, got {depth} and {width}")
+        self.multiple = 2**depth
+        self.pool_before_relu = pool_before_relu
+        widths = [width * min(4 * 2**level, 32) for level in range(depth)]
+
+        def convolution(ins: int, outs: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(ins, outs, 3, padding=1), nn.BatchNorm2d(outs, eps=1e-4))
+
+        self.down = nn.ModuleList(map(convolution, [in_channels, *widths[:-1]], widths))
+        bottom = widths[-1]
+        self.centre = nn.Sequential(
+            convolution(bottom, bottom), nn.ReLU(), convolution(bottom, bottom), nn.ReLU()
+        )
+        self.up = nn.ModuleList()
+        for below, own in zip([bottom, *widths[:0:-1]], widths[::-1]):
+            first, second = convolution(own + below, own), convolution(own, own)
+            self.up.append(nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), second, nn.ReLU()))
+        self.pool = nn.MaxPool2d(2)
+        self.grow = nn.Upsample(scale_factor=2, mode="nearest")
+        self.head = nn.Conv2d(widths[0], classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to logits (B, classes, H, W)."""
+        height, width = image.shape[-2:]
+        if height % self.multiple or width % self.multiple:
+            raise ValueError(
+                f"image of {height} x {width} px: both sides must be a multiple of "
+                f"{self.multiple}; pad or crop it first"
+            )
+        x, skips = image, []
+        for block in self.down:
+            x = block(x)  # (B, 4 * 2**level, H / 2**level, W / 2**level), not yet rectified
+            skips.append(x.relu())
+            x = self.pool(x if self.pool_before_relu else skips[-1])
+        x = self.centre(x)  # (B, 32, H / 2**depth, W / 2**depth)
+        for block in self.up:
+            x = block(torch.cat([skips.pop(), self.grow(x)], dim=1))
+        return self.head(x)

@@ -1,0 +1,1 @@
+"""Crystals under the light microscope: thin-film optics, objects, detections, transfer, live."""
