@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -83,15 +82,16 @@ def command_text(root: Path, args) -> list[str]:
 
 
 def command_pages(root: Path, args) -> list[str]:
-    """Write the generated pages."""
+    """Write the generated pages and the words of the notebooks."""
     from .pages import write_pages
 
-    write_pages(root)
-    return []
+    return write_pages(root)
 
 
 def command_book(root: Path, args) -> list[str]:
     """Check the record (after executing at a tier, if one is given) and build the site."""
+    from .site import build
+
     trial = args.tier == "smoke"
     # A trial's outputs are no results: they are made and built apart from the record.
     tree, target = root, root
@@ -106,13 +106,8 @@ def command_book(root: Path, args) -> list[str]:
     faults = command_check(tree, args)
     if faults:
         return faults
-    start = "from jupyter_book.cli.main import main; main()"  # it has no `python -m` of its own
-    command = [sys.executable, "-c", start, "build", str(tree), "-W", "-n"]
-    command += ["--keep-going", "--path-output", str(target)]
-    page = target / "_build" / "html" / "book" / "index.html"
-    page.unlink(missing_ok=True)
-    failed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tree)}).returncode
-    if failed or not page.exists():
+    page = build(tree, target)
+    if page is None:
         return ["the site was not built without warnings, see above"]
     print(f"Open {page}")
     return []
@@ -156,7 +151,7 @@ def main() -> int:
     text.add_argument("name", nargs="?", default="", help="chapter, study, or nothing for all")
     text.set_defaults(command=command_text)
 
-    pages = commands.add_parser("pages", help="write the pages made from the record")
+    pages = commands.add_parser("pages", help="write what is made from the record: pages, words")
     pages.set_defaults(command=command_pages)
 
     book = commands.add_parser("book", help="check, then build the site")

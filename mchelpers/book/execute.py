@@ -15,7 +15,9 @@ from importlib import metadata
 from pathlib import Path
 
 from ..run import write_atomically
+from .bars import bars_to_text
 from .claims import drift, load_claims, studies
+from .plain import dump, render
 from .record import Chapter, cell_hashes, helper_functions, helper_hash, load_record, outputs_hash
 
 __all__ = ["ChapterError", "execute", "execute_all", "machine", "update_text"]
@@ -101,22 +103,13 @@ def _run_cells(chapter: Chapter, tier: str, results: Path, folder: Path):
         client.execute(env=environment)
     except CellExecutionError as error:
         kept = chapter.root / ".runs" / "failed" / f"{chapter.name.replace('/', '-')}.ipynb"
-        write_atomically(kept, _dump(notebook))
+        write_atomically(kept, dump(notebook))
         raise ChapterError(
             f"{chapter.name} stopped in a cell; the record is as it was, the failed notebook is "
             f"{kept}\n{error}"
         ) from error
+    bars_to_text(notebook)
     return notebook
-
-
-def _dump(notebook) -> str:
-    import nbformat
-
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number:03d}"  # random ids would change the file at every execution
-    # The kernel reports its own exact version there, which says nothing about the chapter.
-    notebook.metadata.pop("language_info", None)
-    return nbformat.writes(notebook) + "\n"
 
 
 def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
@@ -188,33 +181,26 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
                 f"{chapter.name}: claimed results drifted, the record is as it was. Find out why, "
                 "or execute with --accept-drift.\n" + "\n".join(moved)
             )
-    write_atomically(chapter.notebook, _dump(notebook))
+    write_atomically(chapter.notebook, dump(notebook))
     write_atomically(chapter.record, json.dumps(record, indent=1) + "\n")
+    update_text(chapter)  # last, so that a word it refuses costs no execution
     return record
 
 
 def update_text(chapter: Chapter) -> None:
-    """Bring the words of a notebook up to date with its text; outputs and record stay.
+    """Bring a notebook's words up to date with text and numbers; outputs and record stay.
 
     Raises
     ------
     ChapterError
-        If the code changed too: then only an execution can make the outputs.
+        If the code changed too: then only an execution can make the outputs. If
+        the text holds what a plain notebook cannot show.
     """
-    import jupytext
-    import nbformat
-
-    source = jupytext.read(chapter.source)
-    notebook = nbformat.read(chapter.notebook, as_version=4)
-    if cell_hashes(source) != cell_hashes(notebook):
-        raise ChapterError(f"{chapter.name}: its code changed, execute it")
-    old = iter(c for c in notebook.cells if c.cell_type == "code")
-    for cell in source.cells:
-        if cell.cell_type == "code":
-            executed = next(old)
-            cell.outputs, cell.execution_count = executed.outputs, executed.execution_count
-    source.metadata = notebook.metadata
-    write_atomically(chapter.notebook, _dump(source))
+    try:
+        text = render(chapter)
+    except ValueError as error:
+        raise ChapterError(str(error)) from error
+    write_atomically(chapter.notebook, text)
 
 
 def _heading(notebook, execution_count: int | None) -> str | None:

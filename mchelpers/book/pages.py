@@ -1,4 +1,4 @@
-"""Pages made from the record: verdicts, runs, and the table in the README."""
+"""Pages made from the record: verdicts, runs, the table in the README, words of notebooks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..run import write_atomically
 from .claims import Claim, find_result, judge, load_claims, studies
+from .plain import render
 from .record import Chapter, changed_helpers, chapters, load_record
 
 __all__ = ["check_pages", "generate", "write_pages"]
@@ -172,10 +173,24 @@ def generate(root: Path) -> dict[Path, str]:
     }
 
 
-def write_pages(root: Path) -> None:
-    """Write every generated page."""
+def write_pages(root: Path) -> list[str]:
+    """Write every generated page, and the words of every notebook.
+
+    Returns
+    -------
+    list of str
+        One sentence per notebook that stays as it is: its code changed, or a word is unknown.
+    """
     for path, text in generate(root).items():
         write_atomically(path, text)
+    failures = []
+    for chapter in chapters(root):
+        try:
+            if chapter.notebook.exists():
+                write_atomically(chapter.notebook, render(chapter))
+        except ValueError as error:
+            failures.append(str(error))
+    return failures
 
 
 def check_pages(root: Path) -> list[str]:
