@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import count
 
 from .record import Chapter, cell_hashes, chapters
+from .references import References
 
 __all__ = ["dump", "glued", "merged", "plain", "render"]
 
@@ -133,8 +134,8 @@ def plain(chapter: Chapter, notebook):
             number = words.figures.index(figure["name"]) + 1
             caption = words.spell(figure["caption"].strip())
             cells.append(new_markdown_cell(f"**Figure {number}.** {caption}"))
-    if words.cited:
-        cells.append(new_markdown_cell(words.references()))
+    if words.references.cited:
+        cells.append(new_markdown_cell(f"## References\n\n{words.references.listed()}"))
     kept = {k: notebook.metadata[k] for k in ("kernelspec", "widgets") if k in notebook.metadata}
     return new_notebook(cells=cells, metadata=kept)
 
@@ -154,14 +155,14 @@ class _Words:
 
     def __init__(self, chapter: Chapter, numbers: dict[str, str]) -> None:
         self.chapter, self.root, self.numbers = chapter, chapter.root, numbers
-        self.cited: set[str] = set()
+        self.references = References(chapter.name, chapter.root)
         self.exercises = count(1)
         self.figures = _figures(chapter)
         text = chapter.source.read_text(encoding="utf-8")
         self.equations = re.findall(r"(?:\$\$ *\(|^:label: )(eq-[\w-]+)", text, re.M)
         self.roles = {
-            "cite:p": self._cite_aside,
-            "cite:t": self._cite,
+            "cite:p": self.references.cite_aside,
+            "cite:t": self.references.cite,
             "doc": self._page,
             "eq": lambda label: f"({self._equation(label)})",
             "glue:text": self._number,
@@ -179,13 +180,6 @@ class _Words:
         text = (self.root / "_config.yml").read_text(encoding="utf-8")
         repository = yaml.safe_load(text)["repository"]
         return f"{repository['url']}/blob/{repository['branch']}"
-
-    @cached_property
-    def bibliography(self):
-        """All entries of the book's bibliography."""
-        from pybtex.database import parse_file
-
-        return parse_file(str(self.root / "book" / "references.bib"))
 
     def refuse(self, what: str) -> ValueError:
         """Make the error that names the chapter and what cannot be shown."""
@@ -329,46 +323,3 @@ class _Words:
         title, target = _titled(text)
         short = target.rpartition(".")[2] if target.startswith("~") else target
         return f"`{title or short}`"
-
-    def _source(self, key: str) -> tuple[str, str, str]:
-        """Look a reference up: names, year, and its address (may be empty)."""
-        if key not in self.bibliography.entries:
-            raise self.refuse(f"{key!r} is not in book/references.bib")
-        self.cited.add(key)
-        entry = self.bibliography.entries[key]
-        people = [p.rich_prelast_names + p.rich_last_names for p in entry.persons["author"]]
-        names = [" ".join(map(str, p)) for p in people]
-        if len(names) > 2 or names[-1] == "others":
-            names = [f"{names[0]} et al."]
-        preprint = re.search(r"arXiv:(\S+)", entry.fields.get("note", ""))
-        address = entry.fields.get("url", "")
-        if "doi" in entry.fields:
-            address = f"https://doi.org/{entry.fields['doi']}"
-        elif preprint and not address:
-            address = f"https://arxiv.org/abs/{preprint[1]}"
-        return " and ".join(names), entry.fields["year"], address
-
-    def _cite(self, keys: str) -> str:
-        sources = [self._source(k.strip()) for k in keys.split(",")]
-        return ", ".join(_linked(f"{names} ({year})", a) for names, year, a in sources)
-
-    def _cite_aside(self, keys: str) -> str:
-        sources = [self._source(k.strip()) for k in keys.split(",")]
-        return "(" + "; ".join(_linked(f"{names}, {year}", a) for names, year, a in sources) + ")"
-
-    def references(self) -> str:
-        """List what the chapter cites, as the bibliography of the site does."""
-        from pybtex.plugin import find_plugin
-
-        style = find_plugin("pybtex.style.formatting", "plain")()
-        backend = find_plugin("pybtex.backends", "markdown")()
-        entries = style.format_bibliography(self.bibliography, sorted(self.cited))
-        lines = (" ".join(entry.text.render(backend).split()) for entry in entries)
-        # Needless escapes would only disturb who reads the file itself.
-        return "## References\n\n" + "\n".join(
-            "- " + re.sub(r"\\([-.()])", r"\1", line) for line in lines
-        )
-
-
-def _linked(text: str, address: str) -> str:
-    return f"[{text}]({address})" if address else text
