@@ -16,7 +16,10 @@ def draw_otherwise(level, number, file):
     cache.save_arrays(file, value=np.array(level + number))
 
 
-def get(folder, count, make=partial(draw, 2)):
+DOUBLED = partial(draw, 2)
+
+
+def get(folder, count, make=DOUBLED):
     return cache.finished_files(
         "test", make, [(n,) for n in range(count)], [f"n{n}" for n in range(count)], folder=folder
     )
