@@ -18,7 +18,14 @@ from ..run import write_atomically
 from .bars import bars_to_text
 from .claims import drift, load_claims, studies
 from .plain import dump, render
-from .record import Chapter, cell_hashes, helper_functions, helper_hash, load_record, outputs_hash
+from .record import (
+    Chapter,
+    cell_hashes,
+    helper_hash,
+    load_record,
+    outputs_hash,
+    reached_code,
+)
 
 __all__ = ["ChapterError", "execute", "execute_all", "machine", "update_text"]
 
@@ -159,8 +166,7 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         "cells": cell_hashes(notebook),
         "outputs": outputs_hash(notebook),
         "helper": helper_hash(chapter.root),
-        "modules": ran["modules"],
-        "functions": helper_functions(chapter.root, ran["modules"]),
+        "code": reached_code(chapter.root, notebook),
         "commit": _commit(chapter.root),
         "data": ran["data"],
         "weights": ran["weights"],
