@@ -202,7 +202,7 @@ class Run:
         if key in self.results:
             raise ValueError(f"{key!r} was logged before; a result has one name")
         result = summarise(values, data, unit, groups)
-        self.results[key] = {**result, "cell": _execution_count()}
+        self.results[key] = result
         self.glue(key, result["mean"])
         self.glue(f"{key}.n", result["n"])
         if result["sd"] is not None:
@@ -259,15 +259,6 @@ class Run:
             **more,
         }
         write_atomically(Path(target), json.dumps(content))
-
-
-def _execution_count() -> int | None:
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return None
-    shell = get_ipython()
-    return shell.execution_count if shell else None
 
 
 def peak_memory_mb() -> tuple[float, float | None]:

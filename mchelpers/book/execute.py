@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -157,8 +158,9 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         raise ChapterError(f"{chapter.name} calls itself {ran['chapter']!r} in mchelpers.start()")
     if "peak_memory_mb" not in ran:
         raise ChapterError(f"{chapter.name} does not end with run.stamp()")
-    for result in ran["results"].values():
-        result["heading"] = _heading(notebook, result["cell"])
+    places = _places(notebook)
+    for key, result in ran["results"].items():
+        result.update(places.get(key, {"cell": None, "heading": None}))
     record = {
         "chapter": chapter.name,
         "tier": ran["tier"],
@@ -217,16 +219,21 @@ def update_text(chapter: Chapter) -> None:
     write_atomically(chapter.notebook, _dump(source))
 
 
-def _heading(notebook, execution_count: int | None) -> str | None:
-    """Find the last heading above the cell that logged a result."""
-    heading = None
+def _places(notebook) -> dict[str, dict]:
+    """Find the cell that glued each name, and the last heading above it.
+
+    The outputs know best: what a kernel calls its execution count differs between versions.
+    """
+    heading, found = None, {}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            lines = [x for x in cell.source.splitlines() if x.startswith("#")]
-            heading = lines[-1].lstrip("#").strip() if lines else heading
-        elif cell.get("execution_count") == execution_count:
-            return heading
-    return heading
+            words = re.sub(r"^(`{3,}|~{3,}).*?^\1", "", cell.source, flags=re.M | re.S)
+            heading = (re.findall(r"^#+ +(.+?) *$", words, flags=re.M) or [heading])[-1]
+            continue
+        for output in cell.get("outputs", []):
+            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
+            found[name] = {"cell": cell.execution_count, "heading": heading}
+    return found
 
 
 def execute_all(chosen: list[Chapter], tier: str, accept_drift: bool = False) -> list[str]:

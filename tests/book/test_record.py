@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,27 +9,8 @@ import time
 
 import nbformat
 import pytest
-from conftest import make_book
 
 from mchelpers.book import claims, execute, pages, record
-
-
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """Execute the demo chapter once; tests copy the result."""
-    root = make_book(tmp_path_factory.mktemp("book"))
-    chapter = record.Chapter("demo/01_first", root)
-    execute.execute(chapter, "laptop")
-    pages.write_pages(root)
-    return root
-
-
-@pytest.fixture
-def done(executed, tmp_path):
-    """Return a chapter of a fresh copy of the executed book."""
-    root = tmp_path / "copy"
-    shutil.copytree(executed, root)
-    return record.Chapter("demo/01_first", root)
 
 
 def test_an_executed_chapter_passes_the_lock(done):
@@ -48,6 +28,35 @@ def test_the_record_says_what_ran(done):
     assert ran["peak_memory_mb"] > 10
     assert ran["machine"]["cores"] >= 1
     assert "mchelpers.run" in ran["modules"]
+
+
+LAST_CELL_OF_A_SECTION = """\
+## A number
+
+```
+# no heading, but code that is shown
+```
+
+```{code-cell} ipython3
+run.glue("shown", 1)
+```
+
+```{code-cell} ipython3
+run.log("demo.score", [0.5, 0.7], data="real");
+```
+
+## The end
+"""
+
+
+def test_a_result_leads_to_the_cell_that_made_it(book):
+    """Also in the last cell of a section: not to the cell or the heading after it."""
+    chapter = record.Chapter("demo/01_first", book)
+    before, _, rest = chapter.source.read_text().partition("## A number")
+    end = rest.partition("```{code-cell} ipython3\nrun.stamp()")
+    chapter.source.write_text(before + LAST_CELL_OF_A_SECTION + "\n" + end[1] + end[2])
+    result = execute.execute(chapter, "laptop")["results"]["demo.score"]
+    assert (result["cell"], result["heading"]) == (3, "A number")
 
 
 def test_a_never_executed_chapter_is_refused(book):
