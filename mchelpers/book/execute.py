@@ -4,92 +4,45 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
-from ..run import write_atomically
+from ..run import write_atomically, write_together
+from .checkout import commit, python_path
 from .claims import drift, load_claims, studies
-from .record import Chapter, cell_hashes, helper_functions, helper_hash, load_record, outputs_hash
-
-__all__ = ["ChapterError", "execute", "execute_all", "machine", "update_text"]
-
-PACKAGES = (
-    "abtem",
-    "jupyter-book",
-    "matplotlib",
-    "numpy",
-    "onnxruntime",
-    "openvino",
-    "scikit-image",
-    "scikit-learn",
-    "scipy",
-    "segmentation_models_pytorch",
-    "torch",
-    "ultralytics-opencv-headless",
+from .record import (
+    Chapter,
+    cell_hashes,
+    helper_functions,
+    helper_hash,
+    load_record,
+    outputs_hash,
+    read_page,
 )
+
+__all__ = ["ChapterError", "execute", "execute_all", "update_text"]
 
 
 class ChapterError(RuntimeError):
     """A chapter did not run to its end, or its numbers drifted."""
 
 
-def machine() -> dict:
-    """Describe this machine: processor, cores, memory, GPU."""
-    import psutil
-
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if "model name" in x
-        ]
-        cpu = names[0] if names else cpu
-    gpu = None
-    if shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        gpu = subprocess.run(query, capture_output=True, text=True).stdout.strip() or None
-    memory = round(psutil.virtual_memory().total / 1024**3)
-    return {"cpu": cpu, "cores": os.cpu_count(), "memory_gb": memory, "gpu": gpu}
-
-
-def _commit(root: Path) -> str | None:
-    command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
-    except FileNotFoundError:
-        return None
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def _run_cells(chapter: Chapter, tier: str, results: Path, folder: Path):
     """Run the text's cells in a fresh kernel, in an empty folder."""
-    import jupytext
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    notebook = jupytext.read(chapter.source)
+    notebook = read_page(chapter.source)
     environment = {
         **os.environ,
         "MCHELPERS_TIER": tier,
         "MCHELPERS_RESULTS": str(results),
-        "PYTHONPATH": str(chapter.root),  # the helper whose hash is recorded is the one that runs
+        # the helper whose hash is recorded is the one that runs
+        "PYTHONPATH": python_path(chapter.root, results.parent),
     }
     client = NotebookClient(
         notebook,
@@ -100,14 +53,44 @@ def _run_cells(chapter: Chapter, tier: str, results: Path, folder: Path):
     )
     try:
         client.execute(env=environment)
-    except CellExecutionError as error:
-        kept = chapter.root / ".runs" / "failed" / f"{chapter.name.replace('/', '-')}.ipynb"
-        write_atomically(kept, _dump(notebook))
+    except Exception as error:  # the client raises what its kernel's connection raises
+        if isinstance(error, CellExecutionError):
+            how = "stopped in a cell"
+        elif isinstance(error, DeadKernelError):
+            how = "lost its kernel, which ends so when memory runs out"
+        else:
+            how = "could not be executed"
+        kept = _keep(chapter, notebook, "failed")
         raise ChapterError(
-            f"{chapter.name} stopped in a cell; the record is as it was, the failed notebook is "
-            f"{kept}\n{error}"
+            f"{chapter.name} {how}; the record is as it was, the failed notebook is {kept}\n{error}"
         ) from error
     return notebook
+
+
+def _keep(chapter: Chapter, notebook, folder: str) -> Path:
+    """Keep a notebook that does not enter the book, to look at it."""
+    kept = chapter.root / ".runs" / folder / f"{chapter.name.replace('/', '-')}.ipynb"
+    write_atomically(kept, _dump(notebook))
+    return kept
+
+
+def _old_record(chapter: Chapter) -> dict | None:
+    try:
+        return load_record(chapter)
+    except ValueError:
+        return None  # it is damaged, and this execution mends it
+
+
+def _check_writable(chapter: Chapter) -> None:
+    """Try to write where the notebook and the record will be, before any work."""
+    for folder in (chapter.notebook.parent, chapter.record.parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise ChapterError(
+                f"{chapter.name} was not executed: {folder} can not be written to ({error})"
+            ) from error
 
 
 def _dump(notebook) -> str:
@@ -141,12 +124,19 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
     Raises
     ------
     ChapterError
-        If a cell fails, no run was started, or a claimed result drifted. The
-        notebook and the record then stay as they were.
+        If a cell fails, the kernel dies, no run was started, or a claimed result
+        drifted. The notebook and the record then stay as they were.
+    ValueError
+        If the chapter's text or the study's claims are damaged; nothing is executed.
+    OSError
+        If the disk is full; notebook and record are as they were.
     """
     study, _, name = chapter.name.partition("/")
+    claims = load_claims(chapter.root, study) if study in studies(chapter.root) else []
+    _check_writable(chapter)
+    ran_commit, helper = commit(chapter), helper_hash(chapter.root)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         results = Path(folder) / "results.json"
         empty = Path(folder) / "work"
         empty.mkdir()
@@ -167,31 +157,38 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         "executed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "cells": cell_hashes(notebook),
         "outputs": outputs_hash(notebook),
-        "helper": helper_hash(chapter.root),
+        "helper": helper,
         "modules": ran["modules"],
         "functions": helper_functions(chapter.root, ran["modules"]),
-        "commit": _commit(chapter.root),
+        "commit": ran_commit,
         "data": ran["data"],
         "weights": ran["weights"],
         "seed": ran["seed"],
-        "machine": machine(),
-        "packages": _versions(),
+        "machine": ran["machine"],
+        "packages": ran["packages"],
         "wall_s": round(time.perf_counter() - started, 1),
         "training_s": ran["training_s"],
+        "trained_on": ran["trained_on"],
         "peak_memory_mb": ran["peak_memory_mb"],
         "peak_gpu_memory_mb": ran["peak_gpu_memory_mb"],
         "results": ran["results"],
     }
-    old = load_record(chapter)
-    if old and old["tier"] == record["tier"] and study in studies(chapter.root):
-        moved = drift(load_claims(chapter.root, study), name, old, record)
-        if moved and not accept_drift:
+    old = _old_record(chapter)
+    if old and old["tier"] == record["tier"] and not accept_drift:
+        moved = drift(claims, name, old, record)
+        if moved:
+            kept = _keep(chapter, notebook, "drifted")
             raise ChapterError(
-                f"{chapter.name}: claimed results drifted, the record is as it was. Find out why, "
-                "or execute with --accept-drift.\n" + "\n".join(moved)
+                f"{chapter.name}: claimed results drifted, the record is as it was, the executed "
+                f"notebook is {kept}. Find out why, or execute with --accept-drift.\n"
+                + "\n".join(moved)
             )
-    write_atomically(chapter.notebook, _dump(notebook))
-    write_atomically(chapter.record, json.dumps(record, indent=1) + "\n")
+    write_together(
+        {
+            chapter.notebook: _dump(notebook),
+            chapter.record: json.dumps(record, indent=1) + "\n",
+        }
+    )
     return record
 
 
@@ -202,12 +199,10 @@ def update_text(chapter: Chapter) -> None:
     ------
     ChapterError
         If the code changed too: then only an execution can make the outputs.
+    ValueError
+        If a file is damaged.
     """
-    import jupytext
-    import nbformat
-
-    source = jupytext.read(chapter.source)
-    notebook = nbformat.read(chapter.notebook, as_version=4)
+    source, notebook = read_page(chapter.source), read_page(chapter.notebook)
     if cell_hashes(source) != cell_hashes(notebook):
         raise ChapterError(f"{chapter.name}: its code changed, execute it")
     old = iter(c for c in notebook.cells if c.cell_type == "code")
@@ -248,4 +243,8 @@ def execute_all(chosen: list[Chapter], tier: str, accept_drift: bool = False) ->
             execute(chapter, tier, accept_drift)
         except ChapterError as error:
             failures.append(str(error))
+        except (OSError, ValueError) as error:
+            failures.append(f"{chapter.name}: {error}")
+        else:
+            bar.write(f"{chapter.notebook}\n{chapter.record}", file=sys.stdout)
     return failures

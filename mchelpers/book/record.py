@@ -13,7 +13,10 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+
+from .schema import first_fault
 
 __all__ = [
     "Chapter",
@@ -25,6 +28,7 @@ __all__ = [
     "helper_hash",
     "load_record",
     "outputs_hash",
+    "read_page",
 ]
 
 MAX_NOTEBOOK_BYTES = 2_000_000
@@ -160,16 +164,58 @@ def outputs_hash(notebook) -> str:
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
+@lru_cache(maxsize=256)
+def _record_fault(text: bytes) -> str | None:
+    try:
+        faults = first_fault("record", json.loads(text))
+    except ValueError as error:
+        return str(error)
+    return next((f"{k}: {v}" if k else v for k, v in faults.items()), None)
+
+
 def load_record(chapter: Chapter) -> dict | None:
-    """Read a chapter's record; None if it was never executed."""
+    """Read a chapter's record; None if it was never executed.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut short, or not what ``schemas/record.json`` says.
+    """
     if not chapter.record.exists():
         return None
+    text = chapter.record.read_bytes()
+    fault = _record_fault(text)
+    if fault:
+        name = chapter.record.relative_to(chapter.root)
+        raise ValueError(f"{name} is damaged ({fault}); execute {chapter.name} again")
+    return json.loads(text)
+
+
+def read_page(path: Path):
+    """Read a chapter's text or its notebook.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The cells, and the outputs if it is a notebook.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    import jupytext
+    import nbformat
+
     try:
-        return json.loads(chapter.record.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{chapter.record} is damaged ({error}); execute the chapter again"
-        ) from error
+        if path.suffix == ".md":
+            return jupytext.read(path)
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # the readers raise whatever they stumble over
+        reason = str(error).strip().partition("\n")[0][:160]
+        raise ValueError(f"{path.name} of {path.parent.name} is damaged ({reason})") from error
+    return notebook
 
 
 def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
@@ -202,14 +248,13 @@ def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
     list of str
         One sentence per fault, empty if there is none.
     """
-    import jupytext
-    import nbformat
-
     if not chapter.notebook.exists():
         return [f"{chapter.name}: no notebook; run: make chapter NAME={chapter.name}"]
-    notebook = nbformat.read(chapter.notebook, as_version=4)
-    source = jupytext.read(chapter.source)
-    record = load_record(chapter)
+    try:
+        notebook, source = read_page(chapter.notebook), read_page(chapter.source)
+        record = load_record(chapter)
+    except ValueError as error:
+        return [str(error)]
     faults = []
     if list(map(_shown, source.cells)) != list(map(_shown, notebook.cells)):
         faults.append(
