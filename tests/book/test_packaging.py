@@ -36,7 +36,8 @@ def test_torch_and_numpy_are_never_pinned():
     assert {"torch", "numpy"} <= names(wanted())
     assert not [w for w in wanted() if "==" in w]
     for name in ("torch", "numpy"):
-        assert all(re.fullmatch(rf"{name}>=[\d.]+", w) for w in wanted() if w.startswith(name + ">"))
+        (bound,) = (w for w in wanted() if re.match(rf"{name}\b(?!-)", w))
+        assert re.fullmatch(rf"{name}(>=[\d.]+)?", bound)
 
 
 def test_the_lock_holds_every_dependency():
@@ -73,7 +74,7 @@ def test_what_an_extra_lacks_is_named_with_the_command_that_installs_it(monkeypa
     monkeypatch.setattr(install.metadata, "requires", lambda name: needs)
     mchelpers.need()
     mchelpers.need("a")
-    with pytest.raises(ImportError, match=r"^nosuch-package is missing here: pip install '.*\[a,b\]"):
+    with pytest.raises(ImportError, match=r"^nosuch-package is missing here: pip .*\[a,b\]"):
         mchelpers.need("a", "b")
 
 
