@@ -305,7 +305,6 @@ class Run:
         target = os.environ.get("MCHELPERS_RESULTS")  # set by `python -m mchelpers execute`
         if not target:
             return
-        ours = {n for n in sys.modules if n.split(".")[0] == "mchelpers"}
         content = {
             "chapter": self.chapter,
             "tier": self.tier,
@@ -314,7 +313,6 @@ class Run:
             "weights": self.weights,
             "training_s": round(self.training_s, 1),
             "trained_on": self.trained_on,
-            "modules": sorted(ours),
             "results": self.results,
             **more,
         }

@@ -13,14 +13,13 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-__all__ = ["NAME", "Package", "Place", "canonical", "digest", "first_line", "literal", "package"]
+__all__ = ["NAME", "Package", "Place", "canonical", "digest", "first_line", "literal"]
 
 NAME = __name__.partition(".")[0]
-# What writes results down makes none of them.
-_RECORDER = ("run", "book")
+# What keeps results, or writes them down, makes none of them.
+_BOOKKEEPING = ("run", "book", "key", "source", "simulate.cache")
 # The registry names files by their hash: a file counts where it is used.
 _UNCOUNTED = ("registry.csv", "py.typed")
 Place = tuple[str, str]  # module below the package ("" is the package itself), name in it
@@ -82,6 +81,10 @@ def _is_silent(node) -> bool:
 
 def _is_own(node: ast.ImportFrom) -> bool:
     return bool(node.level) or (node.module or "").partition(".")[0] == NAME
+
+
+def _is_bookkeeping(module: str) -> bool:
+    return any(module == own or module.startswith(f"{own}.") for own in _BOOKKEEPING)
 
 
 def _root(node: ast.AST) -> str:
@@ -233,7 +236,7 @@ class Package:
         return {
             i: place
             for i, place in found
-            if isinstance(place, tuple) and place[0].partition(".")[0] not in _RECORDER
+            if isinstance(place, tuple) and not _is_bookkeeping(place[0])
         }
 
     def _mark(self, place: Place) -> str:
@@ -286,9 +289,3 @@ class Package:
         outside = _Module.parse("(cells)", text)
         found = self.reach(set(self._targets(ast.parse(text), outside).values()))
         return {".".join(filter(None, place)): found[place] for place in sorted(found)}
-
-
-@cache
-def package(folder: Path = Path(__file__).parent) -> Package:
-    """Read the package in a folder once; by default the one that runs."""
-    return Package(folder)

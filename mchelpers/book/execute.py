@@ -17,10 +17,10 @@ from .claims import drift, load_claims, studies
 from .record import (
     Chapter,
     cell_hashes,
-    helper_functions,
     helper_hash,
     load_record,
     outputs_hash,
+    reached_code,
     read_page,
 )
 
@@ -158,8 +158,7 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         "cells": cell_hashes(notebook),
         "outputs": outputs_hash(notebook),
         "helper": helper,
-        "modules": ran["modules"],
-        "functions": helper_functions(chapter.root, ran["modules"]),
+        "code": reached_code(chapter.root, notebook),
         "commit": ran_commit,
         "data": ran["data"],
         "weights": ran["weights"],
