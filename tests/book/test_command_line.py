@@ -1,5 +1,6 @@
 """The command line: one sentence where something is wrong, and no traceback."""
 
+import json
 import os
 import re
 import shutil
@@ -124,12 +125,15 @@ def test_an_execution_says_beforehand_what_it_took(command, sound, monkeypatch):
     assert err == "No time is recorded at the full tier.\n"
 
 
-def test_the_time_of_the_whole_book_is_the_sum_of_its_records():
-    said = command_line.said_before(record.chapters(REPOSITORY), "laptop")
-    assert re.fullmatch(
-        r"Recorded at the laptop tier: \d+ min for \d+ of \d+ chapters, and \d+ min of training, "
-        r"which a kept training spares\.",
-        said,
+def test_the_time_of_several_chapters_is_the_sum_of_their_records(done):
+    ran = record.load_record(done)
+    done.record.write_text(json.dumps({**ran, "wall_s": 600, "training_s": 7200}))
+    never = record.Chapter("demo/02_never", done.root)
+    damaged = record.Chapter("demo/03_damaged", done.root)
+    damaged.record.write_text("{")
+    assert command_line.said_before([done, never, damaged], "laptop") == (
+        "Recorded at the laptop tier: 10 min for 1 of 3 chapters, and 120 min of training, "
+        "which a kept training spares."
     )
 
 
