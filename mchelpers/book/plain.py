@@ -14,7 +14,7 @@ import re
 from functools import cached_property
 from itertools import count
 
-from .record import Chapter, cell_hashes, chapters
+from .record import Chapter, cell_hashes, chapters, read_page
 from .references import References
 
 __all__ = ["dump", "glued", "merged", "plain", "render"]
@@ -60,11 +60,7 @@ def merged(chapter: Chapter):
     ValueError
         If the code changed: then only an execution can make the outputs.
     """
-    import jupytext
-    import nbformat
-
-    source = jupytext.read(chapter.source)
-    notebook = nbformat.read(chapter.notebook, as_version=4)
+    source, notebook = read_page(chapter.source), read_page(chapter.notebook)
     if cell_hashes(source) != cell_hashes(notebook):
         raise ValueError(f"{chapter.name}: the code of text and notebook differ, execute it")
     executed = (c for c in notebook.cells if c.cell_type == "code")

@@ -13,10 +13,11 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from ..source import Package
+from .schema import first_fault
 
 __all__ = [
     "Chapter",
@@ -28,6 +29,7 @@ __all__ = [
     "load_record",
     "outputs_hash",
     "reached_code",
+    "read_page",
 ]
 
 MAX_NOTEBOOK_BYTES = 2_000_000
@@ -127,16 +129,58 @@ def outputs_hash(notebook) -> str:
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
+@lru_cache(maxsize=256)
+def _record_fault(text: bytes) -> str | None:
+    try:
+        faults = first_fault("record", json.loads(text))
+    except ValueError as error:
+        return str(error)
+    return next((f"{k}: {v}" if k else v for k, v in faults.items()), None)
+
+
 def load_record(chapter: Chapter) -> dict | None:
-    """Read a chapter's record; None if it was never executed."""
+    """Read a chapter's record; None if it was never executed.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut short, or not what ``schemas/record.json`` says.
+    """
     if not chapter.record.exists():
         return None
+    text = chapter.record.read_bytes()
+    fault = _record_fault(text)
+    if fault:
+        name = chapter.record.relative_to(chapter.root)
+        raise ValueError(f"{name} is damaged ({fault}); execute {chapter.name} again")
+    return json.loads(text)
+
+
+def read_page(path: Path):
+    """Read a chapter's text or its notebook.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The cells, and the outputs if it is a notebook.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    import jupytext
+    import nbformat
+
     try:
-        return json.loads(chapter.record.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{chapter.record} is damaged ({error}); execute the chapter again"
-        ) from error
+        if path.suffix == ".md":
+            return jupytext.read(path)
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # the readers raise whatever they stumble over
+        reason = str(error).strip().partition("\n")[0][:160]
+        raise ValueError(f"{path.name} of {path.parent.name} is damaged ({reason})") from error
+    return notebook
 
 
 def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
@@ -144,9 +188,7 @@ def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
 
     A helper is known by its digest, so one that only moved or got another name did not change.
     """
-    import nbformat
-
-    now = reached_code(chapter.root, nbformat.read(chapter.notebook, as_version=4))
+    now = reached_code(chapter.root, read_page(chapter.notebook))
     then = record["code"]
     older, newer = set(then.values()), set(now.values())
     gone = {n for n, digest in then.items() if digest not in newer}
@@ -169,12 +211,12 @@ def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
     list of str
         One sentence per fault, empty if there is none.
     """
-    import nbformat
-
     if not chapter.notebook.exists():
         return [f"{chapter.name}: no notebook; run: make chapter NAME={chapter.name}"]
-    notebook = nbformat.read(chapter.notebook, as_version=4)
-    record = load_record(chapter)
+    try:
+        notebook, record = read_page(chapter.notebook), load_record(chapter)
+    except ValueError as error:
+        return [str(error)]
     faults = _word_faults(chapter)
     if chapter.notebook.stat().st_size > MAX_NOTEBOOK_BYTES and not allow_smoke:
         faults.append(

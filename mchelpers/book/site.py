@@ -7,7 +7,6 @@ is what the site hands out for download.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -46,7 +45,9 @@ def build(root: Path, target: Path) -> Path | None:
     Path or None
         The page to open; None if a warning or an error stopped the build.
     """
-    start = "from jupyter_book.cli.main import main; main()"  # it has no `python -m` of its own
+    # It has no `python -m` of its own, and PYTHONPATH would be cut at a colon.
+    start = f"import sys; sys.path.insert(0, {str(root)!r}); "
+    start += "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", start, "build", str(lay_source(root)), "-W", "-n"]
     command += ["--keep-going", "--path-output", str(target)]
     command += ["--config", str(root / "_config.yml"), "--toc", str(root / "_toc.yml")]
@@ -54,9 +55,8 @@ def build(root: Path, target: Path) -> Path | None:
     page = site / "book" / "index.html"
     page.unlink(missing_ok=True)
     print("Building the site takes a minute or two.", file=sys.stderr)
-    environment = {**os.environ, "PYTHONPATH": str(root)}
     # Warnings go to stderr; its farewell on stdout names another page than ours.
-    failed = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode
+    failed = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
     if failed or not page.exists():
         return None
     for chapter in chapters(root):
