@@ -135,6 +135,10 @@ def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tens
     return iter(torch.randperm(count, generator=generator).split(size))
 
 
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {k: v.clone() for k, v in model.state_dict().items()}
+
+
 def fit(
     model: nn.Module,
     images: Tensor,
@@ -205,8 +209,9 @@ def fit(
     )
     generator = torch.Generator().manual_seed(settings.seed)
     history = History([], [], [])
-    averaged = {k: v.clone() for k, v in model.state_dict().items()}
-    best = (np.inf, 0, {k: v.clone() for k, v in averaged.items()})
+    # Copies of the weights cost memory and checkpoints: only what the settings need is kept.
+    averaged = _weights(model) if settings.average else None
+    best = (np.inf, 0, None if settings.patience is None else _weights(model))
     if checkpoint is not None and checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
@@ -258,17 +263,18 @@ def fit(
                 f"the loss became {history.loss[-1]} in epoch {epoch + 1}; lower the learning "
                 "rate, or look for NaN in the images"
             )
-        live = {k: v.clone() for k, v in model.state_dict().items()}
-        if settings.average:
-            model.load_state_dict(averaged)
         due = (epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs
         if validate is not None and due:
+            if settings.average:
+                live = _weights(model)
+                model.load_state_dict(averaged)
             model.eval()
             history.validation.append(float(validate(model)))
             if history.validation[-1] < best[0]:
-                kept = {k: v.clone() for k, v in model.state_dict().items()}
+                kept = None if settings.patience is None else _weights(model)
                 best = (history.validation[-1], epoch, kept)
-        model.load_state_dict(live)
+            if settings.average:
+                model.load_state_dict(live)
         history.seconds.append(time.perf_counter() - started)
         bar.set_postfix(loss=f"{history.loss[-1]:.4f}")
         if on_epoch is not None:
