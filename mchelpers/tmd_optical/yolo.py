@@ -30,7 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from ..contexts import threads
-from ..kept import fingerprint, load_tensors, save_tensors
+from ..kept import load_tensors, save_tensors
+from ..key import fingerprint
 from ..train import History, autocast, run_folder
 from .detections import Detections, match, summary
 from .objects import LabelledImage, as_rgb8, write_yolo
