@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .contexts import seeded
+from .contexts import seeded, threads
 from .key import fingerprint
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
@@ -215,7 +217,7 @@ def cross_validate(
         return training.make(device, bar.update)
 
     try:
-        with ThreadPoolExecutor(workers) as pool:
+        with seeded(settings.seed), ThreadPoolExecutor(workers) as pool:
             files = list(pool.map(one, trainings))
     finally:
         torch.set_num_threads(threads)
@@ -233,8 +235,7 @@ def cross_validate(
 
 def _fresh(make_model: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a network with initial weights of a seed; the caller's random numbers go on."""
-    with _building, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _building, seeded(seed):
         return make_model()
 
 
