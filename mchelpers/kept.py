@@ -1,33 +1,131 @@
-"""Cross-validation of networks: every image predicted by one that never saw it."""
+"""Trainings are kept: the same one is never made twice, wherever it was made.
+
+A finished training is one safetensors file, named by the key of all that made it. It is looked
+for in the run folder, then among the weights that ship with the book; else it is made. What is
+kept is rounded to half precision first, so that what is scored is what ships.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .key import fingerprint
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
 __all__ = [
     "CrossValidation",
+    "Training",
     "cross_validate",
+    "find_file",
     "fit_split",
-    "fingerprint",
+    "half",
     "load_network",
     "load_tensors",
+    "machine",
     "save_tensors",
 ]
 
 _building = threading.Lock()  # the initial weights come from one global generator
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One training, told so completely that another machine can make it.
+
+    Attributes
+    ----------
+    name
+        Readable beginning of the kept file's name.
+    make_model
+        Function without arguments that builds a fresh network, best a ``functools.partial`` of
+        a class.
+    images, targets
+        (N, C, H, W) float32 and (N, ...): all that the fold is cut from.
+    learn
+        (n,) int: which of them it learns from.
+    settings, loss, augment
+        As for :func:`mchelpers.train.fit`.
+    start
+        Weights to begin from; None begins from random ones.
+    score, watch
+        Function of (logits, targets) of the images ``watch``, written down in the history and,
+        with ``settings.patience``, choosing when to stop. None watches nothing.
+    """
+
+    name: str
+    make_model: Callable[[], nn.Module]
+    images: Tensor
+    targets: Tensor
+    learn: np.ndarray
+    settings: Fit
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    augment: Callable | None = None
+    start: dict[str, Tensor] | None = None
+    score: Callable[[Tensor, Tensor], float] | None = None
+    watch: np.ndarray | None = None
+
+    @cached_property
+    def key(self) -> str:
+        """What the weights and the history depend on: code, data, settings."""
+        learned = (self.images[self.learn], self.targets[self.learn])
+        watched = None
+        if self.score is not None:
+            watched = (predict, self.score, self.images[self.watch], self.targets[self.watch])
+        recipe = (fit, self.make_model, self.settings, self.loss, self.augment, self.start)
+        return fingerprint(recipe, learned, watched)
+
+    @property
+    def file(self) -> Path:
+        """Where it is kept, or will be."""
+        return find_file(f"{self.name}-{self.key}.safetensors")
+
+    def make(
+        self,
+        device: str | torch.device = "cpu",
+        on_epoch: Callable[[], object] | None = None,
+    ) -> Path:
+        """Train, unless it is kept; an unfinished training goes on from its last epoch."""
+        finished = self.file
+        if finished.exists():
+            return finished
+        model = _fresh(self.make_model, self.settings.seed)
+        if self.start is not None:
+            model.load_state_dict(self.start)
+        validate = None
+        if self.score is not None:
+
+            def validate(net):
+                logits = predict(net, self.images[self.watch], device=device)
+                return self.score(logits, self.targets[self.watch])
+
+        unfinished = finished.with_suffix(".pt")
+        history = fit(
+            model,
+            self.images[self.learn],
+            self.targets[self.learn],
+            self.settings,
+            loss=self.loss,
+            augment=self.augment,
+            validate=validate,
+            device=device,
+            checkpoint=unfinished,
+            on_epoch=on_epoch,
+        )
+        note = {"history": json.dumps(asdict(history)), "trained_on": machine(device)}
+        save_tensors(half(model.state_dict()), finished, note)
+        unfinished.unlink(missing_ok=True)
+        return finished
 
 
 @dataclass
@@ -41,7 +139,7 @@ class CrossValidation:
     histories
         One per fold; the seconds are those of the original training.
     weights
-        One safetensors file per fold, names beginning with ``model.``.
+        One safetensors file per fold.
     """
 
     logits: Tensor
@@ -68,105 +166,92 @@ def cross_validate(
 ) -> CrossValidation:
     """Train one network per fold; each image is predicted by the one that never saw it.
 
-    A finished fold is kept in :func:`mchelpers.train.run_folder`, under a key made of the
-    network, the data, the fold, the settings, the loss and the augmentation:
-    the same call again only loads it, and any change of those trains anew. An
-    unfinished fold goes on from its last epoch.
-
     Parameters
     ----------
-    make_model
-        Function without arguments that builds a fresh network, best a
-        ``functools.partial`` of a class, so that the key can name it.
-    images
-        (N, C, H, W) float32.
-    targets
-        (N, ...) targets of the loss.
+    make_model, images, targets, name, loss, augment, start
+        As for :class:`Training`.
     folds
         Test indices of each fold, as from :func:`mchelpers.train.kfold`.
     settings
         As for :func:`mchelpers.train.fit`; fold ``i`` trains with seed ``settings.seed + i``.
-    name
-        Readable beginning of the kept files' names.
-    loss, augment, device
-        As for :func:`mchelpers.train.fit`.
     score
         Function of (logits, targets) of the test fold, written down in the
         history for learning curves; it never chooses anything.
-    start
-        Weights to begin from (pretraining); None begins from random ones.
     only
         Train the first so many folds; the logits of the other folds stay 0.
+    device
+        As for :func:`mchelpers.train.fit`.
     workers
         Folds trained at once, each on its own CPU thread. Two folds side by
         side are faster than one fold on two threads.
     progress
-        Show one progress bar over all folds and epochs.
+        Show one progress bar over the folds and epochs that are still to be trained.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from tqdm.auto import tqdm
-
-    chosen = folds if only is None else folds[:only]
-    bar = tqdm(total=len(chosen) * settings.epochs, desc=name, unit="epoch", disable=not progress)
+    tests = [np.sort(fold) for fold in (folds if only is None else folds[:only])]
+    trainings = [
+        Training(
+            f"{name}-{number}",
+            make_model,
+            images,
+            targets,
+            np.setdiff1d(np.concatenate(folds), test),
+            replace(settings, seed=settings.seed + number),
+            loss,
+            augment,
+            start,
+            score,
+            None if score is None else test,
+        )
+        for number, test in enumerate(tests)
+    ]
+    bar = _bar(name, trainings, progress)
     threads = torch.get_num_threads()
 
-    def one(number: int) -> Path:
+    def one(training: Training) -> Path:
         if workers > 1:
             torch.set_num_threads(1)  # of this Python thread only
-        test = np.sort(folds[number])
-        train = np.setdiff1d(np.concatenate(folds), test)
-        own = replace(settings, seed=settings.seed + number)
-        key = fingerprint(
-            fit, make_model, images, targets, train, test, asdict(own), loss, augment, start
-        )
-        finished = run_folder() / f"{name}-{number}-{key}.safetensors"
-        if not finished.exists():
-            with _building:
-                torch.manual_seed(own.seed)
-                model = make_model()
-            if start is not None:
-                model.load_state_dict(start)
-            validate = None
-            if score is not None:
+        return training.make(device, bar.update)
 
-                def validate(net):
-                    return score(predict(net, images[test], device=device), targets[test])
-
-            unfinished = finished.with_suffix(".pt")
-            history = fit(
-                model,
-                images[train],
-                targets[train],
-                own,
-                loss=loss,
-                augment=augment,
-                validate=validate,
-                device=device,
-                checkpoint=unfinished,
-                on_epoch=bar.update,
-            )
-            tensors = {f"model.{k}": v.cpu() for k, v in model.state_dict().items()}
-            tensors["logits"] = predict(model, images[test], device=device)
-            save_tensors(tensors, finished, {"history": json.dumps(asdict(history))})
-            unfinished.unlink(missing_ok=True)
-        else:
-            bar.update(settings.epochs)
-        return finished
-
-    with ThreadPoolExecutor(workers) as pool:
-        files = list(pool.map(one, range(len(chosen))))
-    torch.set_num_threads(threads)
-    bar.close()
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            files = list(pool.map(one, trainings))
+    finally:
+        torch.set_num_threads(threads)
+        bar.close()
 
     logits, histories = None, []
-    for test, file in zip(chosen, files):
-        tensors, note = load_tensors(file)
+    for test, file in zip(tests, files):
+        predicted = predict(load_network(_fresh(make_model, 0), file), images[test], device=device)
         if logits is None:
-            logits = torch.zeros(len(images), *tensors["logits"].shape[1:])
-        logits[np.sort(test)] = tensors["logits"]
-        histories.append(History(**json.loads(note["history"])))
+            logits = torch.zeros(len(images), *predicted.shape[1:])
+        logits[test] = predicted
+        histories.append(History(**json.loads(load_tensors(file)[1]["history"])))
     return CrossValidation(logits, histories, files)
+
+
+def _fresh(make_model: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build a network with initial weights of a seed; the caller's random numbers go on."""
+    with _building, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make_model()
+
+
+def _bar(name: str, trainings: Sequence[Training], progress: bool):
+    """Make a progress bar over what is still to be trained; it says what was kept."""
+    from tqdm.auto import tqdm
+
+    missing = [t for t in trainings if not t.file.exists()]
+    if not missing:
+        kept = len(trainings)
+        return tqdm(
+            total=kept, initial=kept, desc=f"{name}: kept", unit="training", disable=not progress
+        )
+    kept = len(trainings) - len(missing)
+    caption = f"{name}: {kept} of {len(trainings)} kept" if kept else name
+    epochs = sum(t.settings.epochs for t in missing)
+    return tqdm(total=epochs, desc=caption, unit="epoch", disable=not progress)
 
 
 def fit_split(
@@ -229,46 +314,45 @@ def fit_split(
     )
 
 
-def fingerprint(*parts: object) -> str:
-    """Hash settings, arrays, tensors, functions and classes (by their compiled code).
+def find_file(name: str) -> Path:
+    """Find a kept file: in the run folder, else among the weights that ship with the book.
 
-    Comments and docstrings do not count; any other change does.
+    Returns
+    -------
+    Path
+        The place in the run folder if it is in neither.
     """
-    digest = hashlib.sha256()
+    from .data import DataError, fetch, registry
 
-    def add_code(code):
-        digest.update(code.co_code + repr(code.co_names).encode())
-        for constant in code.co_consts:
-            if hasattr(constant, "co_code"):
-                add_code(constant)
-            elif not isinstance(constant, str) or "\n" not in constant:  # not a docstring
-                digest.update(repr(constant).encode())
+    own = run_folder() / name
+    beside = Path(__file__).parents[1] / "weights" / name  # in a checkout
+    if own.exists() or not (beside.exists() or f"weights/{name}" in registry()):
+        return own
+    try:
+        return beside if beside.exists() else fetch(f"weights/{name}")
+    except DataError:  # not to be had now: it can be trained
+        return own
 
-    def add(part):
-        if isinstance(part, Tensor):
-            part = part.detach().cpu().contiguous().numpy()
-        if isinstance(part, np.ndarray):
-            digest.update(str((part.shape, part.dtype)).encode() + part.tobytes())
-        elif isinstance(part, partial):
-            add(part.func)
-            digest.update(repr((part.args, sorted(part.keywords.items()))).encode())
-        elif isinstance(part, type):
-            digest.update(part.__qualname__.encode())
-            for method in vars(part).values():
-                if hasattr(method, "__code__"):
-                    add(method)
-        elif isinstance(part, dict):
-            for name in sorted(part):
-                digest.update(repr(name).encode())
-                add(part[name])
-        elif hasattr(part, "__code__"):
-            add_code(part.__code__)
-        else:
-            digest.update(repr(part).encode())
 
-    for part in parts:
-        add(part)
-    return digest.hexdigest()[:16]
+def machine(device: str | torch.device = "cpu") -> str:
+    """Name the processor that trains."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
+def half(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Round weights to half precision, on the CPU; those that it cannot hold stay as they are."""
+    rounded = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu()
+        small = tensor.half() if tensor.is_floating_point() else tensor
+        rounded[name] = small if torch.isfinite(small).all() else tensor
+    return rounded
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, note: dict[str, str]) -> None:
@@ -276,22 +360,45 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, note: dict[str, str]) -
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, unfinished, note)
-    os.replace(unfinished, path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
+    try:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, unfinished, note)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def load_network(model: nn.Module, path: Path) -> nn.Module:
-    """Fill a network with the weights that :func:`cross_validate` kept for a fold."""
-    tensors, _ = load_tensors(path)
-    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    model.load_state_dict(weights)
+    """Fill a network with kept weights, and switch it to evaluation.
+
+    Raises
+    ------
+    ValueError
+        If the file holds the weights of another network, or cannot be read.
+    """
+    try:
+        tensors, _ = load_tensors(path)
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path} holds the weights of another network: {error}") from error
     return model.eval()
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file: its tensors and its note."""
-    from safetensors import safe_open
+    """Read a safetensors file: its tensors, half precision made single, and its note.
 
-    with safe_open(path, "pt") as file:
-        return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}
+    Raises
+    ------
+    ValueError
+        If the file is cut, empty, or no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {k: file.get_tensor(k) for k in file.keys()}
+            note = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read as weights ({error}): delete it") from error
+    singles = {k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()}
+    return singles, note

@@ -7,7 +7,6 @@ used at. Taken apart in the chapter *Whole micrographs*.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from functools import partial
@@ -18,9 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from .. import augment
-from ..kept import CrossValidation, cross_validate, fingerprint, load_tensors, save_tensors
+from ..kept import (
+    CrossValidation,
+    cross_validate,
+    find_file,
+    half,
+    load_tensors,
+    machine,
+    save_tensors,
+)
+from ..key import fingerprint
 from ..models import UNet, bce_dice
-from ..train import Fit, History, fit, predict, run_folder
+from ..train import Fit, History, fit, predict
 
 __all__ = [
     "FilmNetwork",
@@ -139,34 +147,28 @@ def pretrain(
     """
     from . import sem
 
-    key = fingerprint(
-        fit,
-        FilmNetwork,
-        new_view,
-        shade,
-        asdict(settings),
-        (scenes, shape, features),
-        hashlib.sha256(Path(sem.__file__).read_bytes()).hexdigest(),
-    )
-    file = run_folder() / f"film-pretrained-{key}.safetensors"
+    scene_maker = partial(sem.sem_micrographs, scenes, shape, settings.seed)
+    view = partial(new_view, side=min(shape), share=0.0)  # scenes come in all sizes
+    key = fingerprint(fit, FilmNetwork, features, settings, bce_dice, view, scene_maker)
+    file = find_file(f"film-pretrained-{key}.safetensors")
     if not file.exists():
-        images, masks = sem.sem_micrographs(scenes, shape, settings.seed, workers)
+        images, masks = scene_maker(workers)
         torch.manual_seed(settings.seed)
         network = FilmNetwork(features)
-        unfinished = file.with_suffix(".checkpoint")
+        unfinished = file.with_suffix(".pt")
         history = fit(
             network,
             as_tensor(images),
             as_tensor(masks),
             settings,
             loss=bce_dice,
-            augment=partial(new_view, side=min(shape), share=0.0),  # scenes come in all sizes
+            augment=view,
             device=device,
             checkpoint=unfinished,
             progress="pretrain on simulated SEM",
         )
-        state = {k: v.cpu() for k, v in network.state_dict().items()}
-        save_tensors(state, file, {"history": json.dumps(asdict(history))})
+        note = {"history": json.dumps(asdict(history)), "trained_on": machine(device)}
+        save_tensors(half(network.state_dict()), file, note)
         unfinished.unlink(missing_ok=True)
     state, note = load_tensors(file)
     return state, History(**json.loads(note["history"])), file

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ..simulate.cache import finished_files, save_arrays
 from . import growth
 from .export import COLOURS, export_page, write_tiff
 from .labels import luminance
@@ -293,7 +294,7 @@ def _choose_scan(rng: np.random.Generator, sample: growth.FilmSample, aspect: fl
     return float(rng.choice(good))
 
 
-def _make(seed: int, number: int, shot: int, short_side: int, file: Path) -> None:
+def _make(seed: int, short_side: int, number: int, shot: int, file: Path) -> None:
     """Simulate one micrograph and save it in one step."""
     sample = growth.draw_film_sample(seed, number)
     shared = np.random.default_rng([seed, number, 1])  # what images of a sample share
@@ -315,12 +316,8 @@ def _make(seed: int, number: int, shot: int, short_side: int, file: Path) -> Non
         "pixel_size_nm": pixel,
         "range_nm": show_range(rng, height),
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
     picometres = np.clip(1000 * height, -32767, 32767).round().astype(np.int16)
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, height=picometres, mask=film.mask, about=json.dumps(about))
-    part.replace(file)
+    save_arrays(file, height=picometres, mask=film.mask, about=json.dumps(about))
 
 
 def _read(file: Path) -> AfmMicrograph:
@@ -365,26 +362,17 @@ def afm_micrographs(
     ValueError
         If there is no sample or the side is below 64.
     """
-    import joblib
-    from tqdm.auto import tqdm
-
     if samples < 1 or short_side < 64:
         raise ValueError(f"need samples >= 1 and short_side >= 64, got {samples} and {short_side}")
-    if folder is None:
-        from ..train import run_folder
-
-        folder = run_folder() / "simulated"
-    digest = hashlib.sha256(json.dumps([seed, short_side]).encode())
-    for name in ("images.py", "growth.py"):
-        digest.update(Path(__file__).with_name(name).read_bytes())
-    folder = Path(folder) / f"afm-{digest.hexdigest()[:16]}"
     shots = [(n, k) for n in range(samples) for k in range(_PER_SAMPLE[n % len(_PER_SAMPLE)])]
-    files = [folder / f"sample{n:02d}_{k}.npz" for n, k in shots]
-    missing = [(n, k, f) for (n, k), f in zip(shots, files, strict=True) if not f.exists()]
-    jobs = (joblib.delayed(_make)(seed, n, k, short_side, f) for n, k, f in missing)
-    done = joblib.Parallel(workers, return_as="generator_unordered")(jobs)
-    for _ in tqdm(done, total=len(missing), desc="simulate AFM", disable=not missing):
-        pass
+    files = finished_files(
+        "afm",
+        partial(_make, seed, short_side),
+        shots,
+        [f"sample{n:02d}_{k}" for n, k in shots],
+        workers,
+        folder,
+    )
     return AfmSet(_read(file) for file in files)
 
 

@@ -368,7 +368,7 @@ def domain_encoder(
         device=device,
         progress=progress,
     )
-    stem = "model.unet.encoder."
+    stem = "unet.encoder."
     tensors, _ = load_tensors(training.weights[0])
     state = {k.removeprefix(stem): v for k, v in tensors.items() if k.startswith(stem)}
     found = training.logits[test, 0].numpy() > 0

@@ -16,7 +16,14 @@ from pathlib import Path
 
 from ..run import write_atomically
 from .claims import drift, load_claims, studies
-from .record import Chapter, cell_hashes, helper_functions, helper_hash, load_record, outputs_hash
+from .record import (
+    Chapter,
+    cell_hashes,
+    helper_hash,
+    load_record,
+    outputs_hash,
+    reached_code,
+)
 
 __all__ = ["ChapterError", "execute", "execute_all", "machine", "update_text"]
 
@@ -166,8 +173,7 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         "cells": cell_hashes(notebook),
         "outputs": outputs_hash(notebook),
         "helper": helper_hash(chapter.root),
-        "modules": ran["modules"],
-        "functions": helper_functions(chapter.root, ran["modules"]),
+        "code": reached_code(chapter.root, notebook),
         "commit": _commit(chapter.root),
         "data": ran["data"],
         "weights": ran["weights"],

@@ -8,12 +8,14 @@ outputs or text are not the recorded ones.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from ..source import Package
 
 __all__ = [
     "Chapter",
@@ -21,10 +23,10 @@ __all__ = [
     "chapters",
     "check_chapter",
     "find_root",
-    "helper_functions",
     "helper_hash",
     "load_record",
     "outputs_hash",
+    "reached_code",
 ]
 
 MAX_NOTEBOOK_BYTES = 2_000_000
@@ -99,52 +101,17 @@ def helper_hash(root: Path) -> str:
     return digest.hexdigest()
 
 
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(getattr(body[0], "value", None), ast.Constant):
-                node.body = body[1:] or [ast.Pass()]
-    return tree
+def reached_code(root: Path, notebook) -> dict[str, str]:
+    """Digest what a chapter's code cells reach in the helper package: name -> digest."""
+    cells = [c.source for c in notebook.cells if c.cell_type == "code"]
+    files = _helper_files(root)
+    return _package(root, tuple(f.stat().st_mtime_ns for f in files)).reach_of_cells(cells)
 
 
-def helper_functions(root: Path, modules: list[str] | None = None) -> dict[str, str]:
-    """Hash each function and class of the helper package, without docstrings and comments.
-
-    Parameters
-    ----------
-    root
-        The repository.
-    modules
-        Names of the modules that count; None counts all.
-
-    Returns
-    -------
-    dict
-        ``"train.fit"`` -> first 12 digits of the hash. Module-level statements
-        stand under the module's own name.
-    """
-    found = {}
-    for file in _helper_files(root):
-        parts = file.relative_to(root).with_suffix("").parts
-        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        if modules is not None and module not in modules:
-            continue
-        short = module.partition(".")[2] or module
-        rest = []
-        for node in _without_docstrings(ast.parse(file.read_text(encoding="utf-8"))).body:
-            dump = ast.dump(node)
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                name = f"{short}.{node.name}"
-                found[name] = hashlib.sha256(dump.encode()).hexdigest()[:12]
-            elif not _is_all(node):
-                rest.append(dump)
-        found[short] = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:12]
-    return found
-
-
-def _is_all(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+@cache
+def _package(root: Path, stamps: tuple[int, ...]) -> Package:
+    """Read the helper package once for all chapters, and again when a file of it changed."""
+    return Package(root / "mchelpers")
 
 
 def cell_hashes(notebook) -> list[str]:
@@ -173,13 +140,18 @@ def load_record(chapter: Chapter) -> dict | None:
 
 
 def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
-    """Name the helper functions that changed since the chapter was executed.
+    """Name the helpers whose code changed since a chapter that reaches them was executed.
 
-    Only modules that the chapter used count.
+    A helper is known by its digest, so one that only moved or got another name did not change.
     """
-    then = record["functions"]
-    now = helper_functions(chapter.root, record["modules"])
-    return sorted(n for n in then.keys() | now.keys() if then.get(n) != now.get(n))
+    import nbformat
+
+    now = reached_code(chapter.root, nbformat.read(chapter.notebook, as_version=4))
+    then = record["code"]
+    older, newer = set(then.values()), set(now.values())
+    gone = {n for n, digest in then.items() if digest not in newer}
+    new = {n for n, digest in now.items() if digest not in older}
+    return sorted({n.rpartition(".")[2] for n in gone | new})
 
 
 def _shown(cell) -> tuple:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..data import Micrographs
+from ..simulate.cache import finished_files, save_arrays
 from ..simulate.electrons import PLANE_SPACING_NM, detect, import_abtem, projected_mask
 from ..simulate.fields import illumination, labels, series_length, series_of, stretch
 from .samples import Sample, draw_sample
@@ -204,7 +204,7 @@ def _photograph(
 
 
 def _photograph_series(
-    seed: int, series: int, layers: int, size: int, spacing_px: tuple[float, float], file: Path
+    seed: int, size: int, spacing_px: tuple[float, float], series: int, layers: int, file: Path
 ) -> None:
     """Simulate one sample and all images of it, and save them in one step."""
     rng = np.random.default_rng([seed, series, 2])
@@ -219,24 +219,7 @@ def _photograph_series(
         for layer in range(layers)
     ]
     arrays = {f"{layer}/{k}": v for layer, image in enumerate(images) for k, v in image.items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, pixel_nm=pixel_nm, **arrays)
-    part.replace(file)
-
-
-def _code_version() -> str:
-    """Hash what a simulated image depends on besides its parameters: this code and abTEM."""
-    digest = hashlib.sha256(metadata.version("abtem").encode())
-    for name in (
-        "simulate/fields",
-        "simulate/electrons",
-        "graphene_hrtem/samples",
-        "graphene_hrtem/images",
-    ):
-        digest.update((Path(__file__).parents[1] / f"{name}.py").read_bytes())
-    return digest.hexdigest()
+    save_arrays(file, pixel_nm=pixel_nm, **arrays)
 
 
 def graphene_micrographs(
@@ -285,33 +268,24 @@ def graphene_micrographs(
     ImportError
         If abTEM or ASE is not installed.
     """
-    import joblib
-    from tqdm.auto import tqdm
-
     if count < 1 or size < 32 or not 2.2 <= spacing_px[0] <= spacing_px[1]:
         raise ValueError(
             f"need count >= 1, size >= 32 and 2.2 <= spacing_px in order, got {count}, {size} "
             f"and {spacing_px}"
         )
     import_abtem()
-    if folder is None:
-        from ..train import run_folder
-
-        folder = run_folder() / "simulated"
-    key = json.dumps([size, seed, list(map(float, spacing_px)), _code_version()])
-    folder = Path(folder) / f"graphene-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     places = [series_of(i) for i in range(count)]
-    files = {series: folder / f"series_{series:04d}.npz" for series, _ in places}
-    missing = [series for series, file in files.items() if not file.exists()]
-    jobs = (
-        joblib.delayed(_photograph_series)(
-            seed, series, series_length(series), size, spacing_px, files[series]
-        )
-        for series in missing
+    series = sorted({s for s, _ in places})
+    made = finished_files(
+        "graphene",
+        partial(_photograph_series, seed, size, tuple(map(float, spacing_px))),
+        [(s, series_length(s)) for s in series],
+        [f"series_{s:04d}" for s in series],
+        workers,
+        folder,
+        libraries=["abtem"],
     )
-    done = joblib.Parallel(workers, return_as="generator_unordered")(jobs)
-    for _ in tqdm(done, total=len(missing), desc="simulate", disable=not missing):
-        pass
+    files = dict(zip(series, made))
     return _collect(places, files)
 
 

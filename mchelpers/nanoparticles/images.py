@@ -7,15 +7,14 @@ selenide on carbon*.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ..simulate.cache import finished_files, save_arrays
 from ..simulate.electrons import amorphous_carbon, detect, import_abtem, projected_mask
 from ..simulate.fields import illumination
 from .particles import AU_SHAPES, CDSE_SHAPES, Particle, ParticleMicrograph, build_au, build_cdse
@@ -371,29 +370,8 @@ def _make(sample: Sample, side: int, seed: int, number: int, file: Path) -> None
     instances, particles = project(sample, placed, side)
     intensity = image_sample(rng, sample, film, placed, side)
     image = expose(rng, sample, intensity)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    with part.open("wb") as stream:
-        np.savez_compressed(
-            stream,
-            image=image,
-            instances=instances,
-            particles=json.dumps([asdict(p) for p in particles]),
-        )
-    part.replace(file)
-
-
-def _code_version() -> str:
-    """Hash what a micrograph depends on besides its parameters: this code and abTEM."""
-    digest = hashlib.sha256(metadata.version("abtem").encode())
-    for name in (
-        "simulate/fields",
-        "simulate/electrons",
-        "nanoparticles/particles",
-        "nanoparticles/images",
-    ):
-        digest.update((Path(__file__).parents[1] / f"{name}.py").read_bytes())
-    return digest.hexdigest()
+    facts = json.dumps([asdict(p) for p in particles])
+    save_arrays(file, image=image, instances=instances, particles=facts)
 
 
 def particle_micrographs(
@@ -431,32 +409,20 @@ def particle_micrographs(
     ImportError
         If abTEM or ASE is not installed.
     """
-    import joblib
-    from tqdm.auto import tqdm
-
     count = sample.count if count is None else count
     side = sample.side if side is None else side
     if count < 1 or side < 128:
         raise ValueError(f"need count >= 1 and side >= 128, got {count} and {side}")
     import_abtem()
-    if folder is None:
-        from ..train import run_folder
-
-        folder = run_folder() / "simulated"
-    key = json.dumps([asdict(sample), side, seed, _code_version()])
-    folder = Path(folder) / (
-        f"{sample.material.lower()}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    files = finished_files(
+        sample.material.lower(),
+        partial(_make, sample, side, seed),
+        [(number,) for number in range(count)],
+        [f"micrograph_{number:03d}" for number in range(count)],
+        workers,
+        folder,
+        libraries=["abtem"],
     )
-    files = [folder / f"micrograph_{number:03d}.npz" for number in range(count)]
-    jobs = (
-        joblib.delayed(_make)(sample, side, seed, number, file)
-        for number, file in enumerate(files)
-        if not file.exists()
-    )
-    missing = sum(not file.exists() for file in files)
-    done = joblib.Parallel(workers, return_as="generator_unordered")(jobs)
-    for _ in tqdm(done, total=missing, desc=f"simulate {sample.material}", disable=not missing):
-        pass
     return [_read(file, sample, number) for number, file in enumerate(files)]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+
+from ..key import fingerprint
 
 __all__ = ["finished_files", "save_arrays"]
 
@@ -17,9 +18,12 @@ def save_arrays(file: Path, **arrays: np.ndarray | str) -> None:
     """Write arrays to an ``.npz`` file in one step, so that no half of one is ever read."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}")
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
-    part.replace(file)
+    try:
+        with part.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def finished_files(
@@ -27,10 +31,9 @@ def finished_files(
     make: Callable,
     jobs: Sequence[tuple],
     stems: Sequence[str],
-    settings: dict,
-    sources: Sequence[Path | str],
     workers: int = 1,
     folder: Path | None = None,
+    libraries: Sequence[str] = (),
 ) -> list[Path]:
     """Simulate what is not there yet, and tell where all of it is.
 
@@ -39,21 +42,19 @@ def finished_files(
     name
         Of the kind of images; begins the folder's name.
     make
-        ``make(*job, file)`` simulates one image and writes it to the file, in
-        one step; see :func:`save_arrays`.
+        ``make(*job, file)`` simulates one image and writes it with :func:`save_arrays`; best a
+        ``functools.partial`` that holds what all images share, for its arguments and its code
+        go into the folder's name.
     jobs
         Arguments of each image.
     stems
         Name of each image's file, without its ending.
-    settings
-        All that the images depend on besides their jobs; goes into the folder's name.
-    sources
-        Files of the code that makes the images; likewise, so that no image of
-        older code is ever read.
     workers
         Processes that simulate at a time.
     folder
         Where to keep the images. By default ``simulated`` in the run folder.
+    libraries
+        Distributions whose version goes into the folder's name too.
 
     Returns
     -------
@@ -74,11 +75,8 @@ def finished_files(
         from ..train import run_folder
 
         folder = run_folder() / "simulated"
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for source in sources:
-        digest.update(Path(source).read_bytes())
-    folder = Path(folder) / f"{name}-{digest.hexdigest()[:16]}"
-    files = [folder / f"{stem}.npz" for stem in stems]
+    key = fingerprint(make, [(library, metadata.version(library)) for library in libraries])
+    files = [Path(folder) / f"{name}-{key}" / f"{stem}.npz" for stem in stems]
     missing = [(job, file) for job, file in zip(jobs, files) if not file.exists()]
     calls = (joblib.delayed(make)(*job, file) for job, file in missing)
     done = joblib.Parallel(workers, return_as="generator_unordered")(calls)

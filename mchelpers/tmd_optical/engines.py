@@ -180,7 +180,7 @@ def export(detector: Detector, side: int = 640, folder: Path | None = None) -> P
 
 
 def _key(detector: Detector, side: int, *versions: str) -> str:
-    from ..kept import fingerprint
+    from ..key import fingerprint
 
     weights = dict(detector.network.state_dict())
     return fingerprint(weights, list(detector.classes), side, *versions)

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from ..data import Split, split_samples
 from ..simulate import fields
 from ..simulate.cache import finished_files, save_arrays
-from . import crystals, optics, runs, scenes
+from . import optics, runs, scenes
 from .objects import Instance, LabelledImage
 from .runs import CLASSES, IMAGES_PER_RUN, GrowthRun, Objective
 
@@ -172,7 +173,7 @@ def _truth(scene: scenes.Scene, pixel_um: float) -> tuple[np.ndarray, list[dict]
     return labels, facts
 
 
-def _make(kind: str, seed: int, number: int, size: tuple[int, int], file: Path) -> None:
+def _make(kind: str, seed: int, size: tuple[int, int], number: int, file: Path) -> None:
     """Simulate one micrograph and save it in one step."""
     run = runs.draw_run(kind, seed, number // IMAGES_PER_RUN[kind])
     rng = np.random.default_rng([seed, list(CLASSES).index(kind), number, 1])
@@ -256,15 +257,11 @@ def optical_micrographs(
     count = _COUNTS[kind] if count is None else count
     if count < 1 or min(size) < 64:
         raise ValueError(f"need count >= 1 and a size of 64 or more, got {count} and {size}")
-    here = Path(__file__)
-    modules = (here, crystals.__file__, fields.__file__, optics.__file__, runs.__file__)
     files = finished_files(
         f"optical-{kind.replace(' ', '-')}",
-        _make,
-        [(kind, seed, n, tuple(size)) for n in range(count)],
+        partial(_make, kind, seed, tuple(size)),
+        [(n,) for n in range(count)],
         [f"image{n:03d}" for n in range(count)],
-        {"kind": kind, "seed": seed, "size": list(size)},
-        [*modules, scenes.__file__, here.with_name("optical_constants.csv")],
         workers,
         folder,
     )

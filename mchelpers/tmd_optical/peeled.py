@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +142,7 @@ class _Sheet:
         return found
 
 
-def _make(seed: int, number: int, size: tuple[int, int], file: Path) -> None:
+def _make(seed: int, size: tuple[int, int], number: int, file: Path) -> None:
     """Simulate one micrograph and save it in one step."""
     from scipy.ndimage import gaussian_filter
 
@@ -215,14 +216,11 @@ def simulated_flakes(
     """
     if count < 1 or min(size) < 64:
         raise ValueError(f"need count >= 1 and a size of 64 or more, got {count} and {size}")
-    modules = (__file__, crystals.__file__, fields.__file__, optics.__file__, runs.__file__)
     files = finished_files(
         "flakes",
-        _make,
-        [(seed, n, tuple(size)) for n in range(count)],
+        partial(_make, seed, tuple(size)),
+        [(n,) for n in range(count)],
         [f"image{n:03d}" for n in range(count)],
-        {"seed": seed, "size": list(size)},
-        [*modules, Path(__file__).with_name("optical_constants.csv")],
         workers,
         folder,
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..simulate import fields
 from ..simulate.cache import finished_files, save_arrays
-from . import crystals, optics, runs, scenes
 from . import images as optical
+from . import runs, scenes
 from .objects import as_rgb8
 
 __all__ = ["Stage", "simulated_wafer"]
@@ -111,15 +111,7 @@ def simulated_wafer(
         With exact truth, through an objective of 100x. Its noise and its uneven
         light move with the wafer, where a camera would keep them in place.
     """
-    modules = (crystals, fields, optical, optics, runs, scenes)
     stem = f"{kind.replace(' ', '-')}-{seed}-{side:g}-{size[0]}x{size[1]}"
-    [file] = finished_files(
-        "wafer",
-        _make_wafer,
-        [(kind, seed, side, tuple(size))],
-        [stem],
-        {},
-        [__file__, *(m.__file__ for m in modules)],
-        folder=folder,
-    )
+    make = partial(_make_wafer, kind, seed, side, tuple(size))
+    [file] = finished_files("wafer", make, [()], [stem], folder=folder)
     return optical._read(file)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..simulate import fields
 from ..simulate.cache import finished_files, save_arrays
-from . import crystals, optics, runs, scenes
 from . import images as optical
+from . import runs, scenes
 from .images import OpticalMicrograph, optical_micrographs, split_runs
 
 __all__ = ["Task", "known_wafers", "load_task"]
@@ -82,7 +82,7 @@ def load_task(
     return Task(ours.classes, train, [ours[n] for n in split.validation], list(further), digest)
 
 
-def _make_again(kind: str, seed: int, number: int, size: tuple[int, int], file: Path) -> None:
+def _make_again(kind: str, seed: int, size: tuple[int, int], number: int, file: Path) -> None:
     """Simulate a micrograph of a run that exists, with crystals that do not, and save it."""
     run = runs.draw_run(kind, seed, number)
     rng = np.random.default_rng([seed, list(runs.CLASSES).index(kind), number, 2])
@@ -124,14 +124,11 @@ def known_wafers(
         In focus; one for each run, in the order of their numbers.
     """
     numbers = sorted({int(m.group.rsplit("_run", 1)[1]) for m in images})
-    modules = (crystals, fields, optical, optics, runs, scenes)
     files = finished_files(
         f"again-{kind.replace(' ', '-')}",
-        _make_again,
-        [(kind, seed, n, tuple(size)) for n in numbers],
+        partial(_make_again, kind, seed, tuple(size)),
+        [(n,) for n in numbers],
         [f"run{n:03d}" for n in numbers],
-        {"kind": kind, "seed": seed, "size": list(size)},
-        [__file__, *(m.__file__ for m in modules)],
         workers,
         folder,
     )

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..kept import fingerprint, load_tensors, save_tensors
+from ..kept import load_tensors, save_tensors
+from ..key import fingerprint
 from ..train import History, autocast, run_folder
 from .detections import Detections, match, summary
 from .objects import LabelledImage, as_rgb8, write_yolo

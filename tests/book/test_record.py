@@ -47,7 +47,7 @@ def test_the_record_says_what_ran(done):
     assert ran["results"]["demo.score"]["heading"] == "A number"
     assert ran["peak_memory_mb"] > 10
     assert ran["machine"]["cores"] >= 1
-    assert "mchelpers.run" in ran["modules"]
+    assert "start" in ran["code"]
 
 
 def test_a_never_executed_chapter_is_refused(book):
@@ -125,16 +125,23 @@ def test_a_damaged_record_says_so(done):
         record.load_record(done)
 
 
-def test_a_changed_helper_is_named_and_comments_do_not_count(done):
+def test_a_changed_helper_is_named_and_what_no_cell_reaches_does_not_count(done):
     ran = record.load_record(done)
     assert record.changed_helpers(done, ran) == []
-    module = done.root / "mchelpers" / "run.py"
-    text = module.read_text()
-    module.write_text(text.replace('"""Summarise the values of one result.', '"""Sum up.'))
-    assert record.changed_helpers(done, ran) == []
-    module.write_text(text.replace("array.mean()), 6)", "array.mean()), 5)"))
-    assert record.changed_helpers(done, ran) == ["run.summarise"]
-    assert "summarise" in pages.banner(done)[1][0]
+    package = done.root / "mchelpers"
+    for file, old, new in (
+        ("__init__.py", '"""Begin a chapter', '"""Start a chapter'),  # words
+        ("run.py", "draws=1000", "draws=999"),  # what writes results down makes none
+        ("metrics.py", "def ", "def changed_"),  # no cell uses it
+    ):
+        text = (package / file).read_text()
+        assert old in text
+        (package / file).write_text(text.replace(old, new))
+        assert record.changed_helpers(done, ran) == []
+    text = (package / "__init__.py").read_text()
+    (package / "__init__.py").write_text(text.replace("seed: int = 0", "seed: int = 1"))
+    assert record.changed_helpers(done, ran) == ["start"]
+    assert "start" in pages.banner(done)[1][0]
 
 
 def test_a_failing_cell_leaves_everything_as_it_was(done):

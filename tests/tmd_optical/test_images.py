@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mchelpers.simulate import cache
 from mchelpers.tmd_optical import crystals, optics, runs, scenes
 from mchelpers.tmd_optical import images as optical
 
@@ -251,30 +250,3 @@ def test_runs_repeat_and_spread():
     assert {runs.choose_objective(rng, r).magnification for r in drawn} == {20, 50, 100}
     with pytest.raises(ValueError, match="no data set"):
         runs.draw_run("squares", 0, 0)
-
-
-def test_the_cache_makes_what_is_missing_once(tmp_path):
-    made = []
-
-    def make(number, file):
-        made.append(number)
-        cache.save_arrays(file, value=np.array(number))
-
-    source = tmp_path / "code.py"
-    source.write_text("1")
-
-    def get(count, settings=None):
-        jobs, names = [(n,) for n in range(count)], [f"n{n}" for n in range(count)]
-        return cache.finished_files(
-            "test", make, jobs, names, settings or {}, [source], 1, tmp_path
-        )
-
-    assert [int(np.load(f)["value"]) for f in get(2)] == [0, 1]
-    get(3)
-    assert made == [0, 1, 2]
-    assert get(1, {"side": 2}) != get(1)
-    source.write_text("2")  # other code, other images
-    get(1)
-    assert made == [0, 1, 2, 0, 0]
-    with pytest.raises(ValueError, match="a name of its own"):
-        cache.finished_files("test", make, [(1,), (2,)], ["a", "a"], {}, [], 1, tmp_path)
