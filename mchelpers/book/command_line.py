@@ -113,6 +113,24 @@ def command_pages(root: Path, args) -> list[str]:
     return check_claims(root) or write_pages(root)
 
 
+def command_new(root: Path, args) -> list[str]:
+    """Lay down a new study, and say what to do next."""
+    from .new import lay_down
+
+    try:
+        written = lay_down(root, args.name)
+    except ValueError as error:
+        return [str(error)]
+    print("Written:", *(path.relative_to(root) for path in written), sep="\n- ")
+    print(
+        "The study runs on a simulated stand-in. Next, within a minute or two:\n"
+        f"1. make chapter NAME={args.name}/ TIER=laptop   (notebooks, record, pages)\n"
+        "2. make test\n"
+        "Then fill it: CONTRIBUTING.md, 'Add a study'."
+    )
+    return []
+
+
 def command_book(root: Path, args) -> list[str]:
     """Check the record (after executing at a tier, if one is given) and build the site."""
     from .site import build
@@ -187,6 +205,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     book.add_argument("--accept-drift", action="store_true", help=DRIFT_HELP)
     book.set_defaults(command=command_book)
+    new = commands.add_parser("new", help="lay down a new study that runs on a simulated stand-in")
+    new.add_argument("name", help="its folder in book, mchelpers and tests, e.g. sem_grains")
+    new.set_defaults(command=command_new)
     return parser
 
 
