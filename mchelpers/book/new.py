@@ -42,7 +42,7 @@ def _refusal(root: Path, name: str) -> str | None:
     """Say in a sentence why there can be no study of this name."""
     import mchelpers
 
-    needed = ("pyproject.toml", "_config.yml", "_toc.yml", "book/reference/api.md", "mchelpers")
+    needed = ("pyproject.toml", "_config.yml", "_toc.yml", "mchelpers")
     lacking = [n for n in needed if not (root / n).exists()]
     if lacking:
         return f"{root} is no checkout of this book, for it lacks {lacking[0]}; run this inside one"
@@ -62,7 +62,7 @@ def _refusal(root: Path, name: str) -> str | None:
 
 
 def lay_down(root: Path, name: str) -> list[Path]:
-    """Write every file of a new study, and its lines in the contents and in the API page.
+    """Write every file of a new study, and its lines in the contents.
 
     Parameters
     ----------
@@ -91,10 +91,9 @@ def lay_down(root: Path, name: str) -> list[Path]:
         root / t.parent.name / name / t.name.removesuffix(".txt"): _filled(t, words)
         for t in templates
     }
-    contents, api = root / "_toc.yml", root / "book" / "reference" / "api.md"
+    contents = root / "_toc.yml"
     before, line, after = contents.read_text(encoding="utf-8").partition(AFTER_STUDIES)
     files[contents] = before + _filled(TEMPLATE / "toc.yml", words) + line + after
-    files[api] = api.read_text(encoding="utf-8") + _filled(TEMPLATE / "api.md", words)
     for path, text in files.items():
         write_atomically(path, text)
     return list(files)
