@@ -23,6 +23,7 @@ import numpy as np
 
 from .. import contexts
 from ..data import DataError
+from ..install import install_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -105,7 +106,7 @@ def need(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"this needs the package {module}: pip install 'mchelpers[live]', or take the "
+            f"this needs the package {module}: {install_line('live')}, or take the "
             "engine 'PyTorch', which needs no other"
         ) from error
 

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from ..contexts import threads
+from ..install import install_line
 from ..kept import load_tensors, save_tensors
 from ..key import fingerprint
 from ..train import History, autocast, run_folder
@@ -183,7 +184,7 @@ def ultralytics() -> ModuleType:
             import ultralytics.data.augment
             import ultralytics.models.yolo.segment
     except ImportError as error:
-        raise ImportError("YOLO needs Ultralytics: pip install 'mchelpers[yolo]'") from error
+        raise ImportError(f"YOLO needs Ultralytics: {install_line('yolo')}") from error
     return ultralytics
 
 
