@@ -1,9 +1,10 @@
 """The record of what was executed, and the lock that compares it with what is shown.
 
 A chapter is a pair: ``chapter.md`` is the source, ``chapter.ipynb`` beside it
-holds the outputs. ``book/record/<study>/<chapter>.json`` says which cells made
-those outputs, when, where and with what. The lock refuses a page whose cells,
-outputs or text are not the recorded ones.
+holds the outputs, and the same words in plain Markdown.
+``book/record/<study>/<chapter>.json`` says which cells made those outputs, when,
+where and with what. The lock refuses a page whose cells, outputs or text are
+not the recorded ones.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from ..source import Package
+from .schema import first_fault
 
 __all__ = [
     "Chapter",
@@ -27,10 +29,10 @@ __all__ = [
     "load_record",
     "outputs_hash",
     "reached_code",
+    "read_page",
 ]
 
 MAX_NOTEBOOK_BYTES = 2_000_000
-SHOWN_METADATA = ("mystnb", "tags")
 
 
 @dataclass(frozen=True)
@@ -127,16 +129,58 @@ def outputs_hash(notebook) -> str:
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
+@lru_cache(maxsize=256)
+def _record_fault(text: bytes) -> str | None:
+    try:
+        faults = first_fault("record", json.loads(text))
+    except ValueError as error:
+        return str(error)
+    return next((f"{k}: {v}" if k else v for k, v in faults.items()), None)
+
+
 def load_record(chapter: Chapter) -> dict | None:
-    """Read a chapter's record; None if it was never executed."""
+    """Read a chapter's record; None if it was never executed.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut short, or not what ``schemas/record.json`` says.
+    """
     if not chapter.record.exists():
         return None
+    text = chapter.record.read_bytes()
+    fault = _record_fault(text)
+    if fault:
+        name = chapter.record.relative_to(chapter.root)
+        raise ValueError(f"{name} is damaged ({fault}); execute {chapter.name} again")
+    return json.loads(text)
+
+
+def read_page(path: Path):
+    """Read a chapter's text or its notebook.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The cells, and the outputs if it is a notebook.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    import jupytext
+    import nbformat
+
     try:
-        return json.loads(chapter.record.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{chapter.record} is damaged ({error}); execute the chapter again"
-        ) from error
+        if path.suffix == ".md":
+            return jupytext.read(path)
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # the readers raise whatever they stumble over
+        reason = str(error).strip().partition("\n")[0][:160]
+        raise ValueError(f"{path.name} of {path.parent.name} is damaged ({reason})") from error
+    return notebook
 
 
 def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
@@ -144,19 +188,12 @@ def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
 
     A helper is known by its digest, so one that only moved or got another name did not change.
     """
-    import nbformat
-
-    now = reached_code(chapter.root, nbformat.read(chapter.notebook, as_version=4))
+    now = reached_code(chapter.root, read_page(chapter.notebook))
     then = record["code"]
     older, newer = set(then.values()), set(now.values())
     gone = {n for n, digest in then.items() if digest not in newer}
     new = {n for n, digest in now.items() if digest not in older}
     return sorted({n.rpartition(".")[2] for n in gone | new})
-
-
-def _shown(cell) -> tuple:
-    metadata = {k: cell.metadata[k] for k in SHOWN_METADATA if k in cell.metadata}
-    return cell.cell_type, cell.source.strip(), json.dumps(metadata, sort_keys=True)
 
 
 def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
@@ -174,20 +211,13 @@ def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
     list of str
         One sentence per fault, empty if there is none.
     """
-    import jupytext
-    import nbformat
-
     if not chapter.notebook.exists():
         return [f"{chapter.name}: no notebook; run: make chapter NAME={chapter.name}"]
-    notebook = nbformat.read(chapter.notebook, as_version=4)
-    source = jupytext.read(chapter.source)
-    record = load_record(chapter)
-    faults = []
-    if list(map(_shown, source.cells)) != list(map(_shown, notebook.cells)):
-        faults.append(
-            "the text and the notebook differ; after a change of words alone run: "
-            f"python -m mchelpers text {chapter.name}, else execute it"
-        )
+    try:
+        notebook, record = read_page(chapter.notebook), load_record(chapter)
+    except ValueError as error:
+        return [str(error)]
+    faults = _word_faults(chapter)
     if chapter.notebook.stat().st_size > MAX_NOTEBOOK_BYTES and not allow_smoke:
         faults.append(
             f"the notebook has {chapter.notebook.stat().st_size / 1e6:.1f} MB, above 2 MB"
@@ -203,6 +233,20 @@ def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
         if record["tier"] == "smoke" and not allow_smoke:
             faults.append("it was executed at the smoke tier, which makes no results")
     return [f"{chapter.name}: {fault}" for fault in faults]
+
+
+def _word_faults(chapter: Chapter) -> list[str]:
+    from .plain import render
+
+    try:
+        if chapter.notebook.read_text(encoding="utf-8") == render(chapter):
+            return []
+    except ValueError as error:
+        return [str(error).removeprefix(f"{chapter.name}: ")]
+    return [
+        "the text and the notebook differ; after a change of words, or of another chapter's "
+        f"numbers, run: python -m mchelpers text {chapter.name}, else execute it"
+    ]
 
 
 def _output_faults(notebook) -> list[str]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data import DataError
+from ..install import install_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,7 +105,7 @@ def need(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"this needs the package {module}: pip install 'mchelpers[live]', or take the "
+            f"this needs the package {module}: {install_line('live')}, or take the "
             "engine 'PyTorch', which needs no other"
         ) from error
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..install import install_line
 from ..kept import load_tensors, save_tensors
 from ..key import fingerprint
 from ..train import History, autocast, run_folder
@@ -40,7 +41,7 @@ Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
 try:
     import ultralytics
 except ImportError as error:
-    raise ImportError("YOLO needs Ultralytics: pip install 'mchelpers[yolo]'") from error
+    raise ImportError(f"YOLO needs Ultralytics: {install_line('yolo')}") from error
 from ultralytics.data.augment import LetterBox
 from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.nn.tasks import SegmentationModel
