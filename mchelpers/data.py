@@ -11,24 +11,23 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from math import comb
 from pathlib import Path
 
 import numpy as np
 
+from ._moved import find_object
+
 __all__ = [
-    "DATASETS",
     "DataError",
-    "Dataset",
     "Micrographs",
     "data_folder",
     "fetch",
-    "load_graphene",
+    "fetch_all",
     "read_mask",
     "read_micrograph",
     "registry",
@@ -40,58 +39,6 @@ __all__ = [
 
 class DataError(RuntimeError):
     """A data file is missing, damaged or unreadable; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What a reader must know about a data set before using it."""
-
-    name: str
-    title: str
-    source: str
-    licence: str
-    citation: str
-    notes: str
-
-
-DATASETS = {
-    d.name: d
-    for d in (
-        Dataset(
-            "graphene_hrtem",
-            "HRTEM of polycrystalline graphene with contaminant masks",
-            "https://github.com/lbnlcomputerarch/graphene-u-net",
-            "LBNL BSD-3-style licence (The Regents of the University of California, 2021)",
-            "sadre2021",
-            "131 images of 256 x 256 px, 8 bit, stretched image by image; three masks are empty; "
-            "the pixel size was not published",
-        ),
-        Dataset(
-            "graphene_sem",
-            "SEM of CVD graphene on copper with graphene masks",
-            "https://github.com/nanoMFG/unet-sem",
-            "MIT (University of Illinois)",
-            "",
-            "73 images of 1280 x 1024 px, 8 bit; hand-made masks with visible errors",
-        ),
-        Dataset(
-            "flakes",
-            "Optical micrographs of exfoliated flakes with instance masks",
-            "https://github.com/Jaluus/MaskTerial",
-            "MIT",
-            "",
-            "40 images of 1920 x 1200 px, RGB, 18 of them labelled; only thin flakes are labelled",
-        ),
-        Dataset(
-            "wse2_results",
-            "Released per-image predictions of the WSe2 coverage study",
-            "https://github.com/reinhart-group/wse2_coverage",
-            "MIT",
-            "",
-            "6 CSV files: coverage and IoU of each full image",
-        ),
-    )
-}
 
 
 @dataclass
@@ -289,7 +236,8 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
     return mask > top / 2
 
 
-def _fetch_all(paths: list[str]) -> list[Path]:
+def fetch_all(paths: list[str]) -> list[Path]:
+    """Find registered files, eight at a time; see :func:`fetch`."""
     from tqdm.auto import tqdm
 
     folder = data_folder()
@@ -297,38 +245,6 @@ def _fetch_all(paths: list[str]) -> list[Path]:
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(fetch, paths)
         return list(tqdm(found, total=len(paths), desc="download", disable=not missing))
-
-
-def load_graphene() -> Micrographs:
-    """Load the 131 labelled HRTEM images of graphene of Sadre et al. (2021).
-
-    Returns
-    -------
-    Micrographs
-        Images (131, 256, 256) float32 in 0..255, masks of the contaminant,
-        groups ``series`` (images of one focal or time series) and ``date``
-        (day of acquisition), sorted by name.
-    """
-    stem = "graphene_hrtem/training_images/"
-    label_paths = sorted(p for p in registry() if p.startswith(stem) and p.endswith("_LABEL.png"))
-    image_paths = [p.replace("_LABEL", "") for p in label_paths]
-    files = _fetch_all(image_paths + label_paths)
-    image_files, label_files = files[: len(image_paths)], files[len(image_paths) :]
-    images = np.stack([read_micrograph(f) for f in image_files])
-    masks = np.stack([read_mask(f, images.shape[1:]) for f in label_files])
-    names = [f.stem for f in image_files]
-    digest = hashlib.sha256("".join(registry()[p][0] for p in image_paths + label_paths).encode())
-    return Micrographs(
-        images=images,
-        masks=masks,
-        names=names,
-        groups={
-            "series": np.array([re.sub(r"_layer_\d+$", "", n) for n in names]),
-            "date": np.array([n[:9] for n in names]),
-        },
-        kind="real",
-        sha256=digest.hexdigest(),
-    )
 
 
 def bernstein(count: int, degree: int) -> np.ndarray:
@@ -462,3 +378,6 @@ def split_samples(samples: np.ndarray, validation: int = 5, test: int = 6, seed:
     sides = np.split(order, [test, test + validation])
     test_side, validation_side, train_side = (np.flatnonzero(np.isin(samples, s)) for s in sides)
     return Split(train_side, validation_side, test_side)
+
+
+__getattr__ = partial(find_object, "data")  # old names of recorded chapters

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from conftest import has_real_data
 from skimage.io import imsave
 
 from mchelpers import data
@@ -105,7 +104,12 @@ def test_an_unregistered_path():
 def test_the_registry_is_sound():
     files = data.registry()
     assert len(files) > 400
-    assert {p.split("/")[0] for p in files} == set(data.DATASETS)
+    assert {p.split("/")[0] for p in files} == {
+        "graphene_hrtem",
+        "graphene_sem",
+        "flakes",
+        "wse2_results",
+    }
     for path, (sha256, size, url) in files.items():
         assert len(sha256) == 64 and size > 0
         assert url.startswith("https://") and url.endswith(quote(path.split("/")[-1]))
@@ -179,16 +183,3 @@ def test_masks(tmp_path):
     assert read.sum() == 1 and read[2, 3]
     with pytest.raises(data.DataError, match="its image has"):
         data.read_mask(image_file(tmp_path, mask), (9, 8))
-
-
-@pytest.mark.skipif(
-    not has_real_data("graphene_hrtem"), reason="MCHELPERS_DATA lacks graphene_hrtem"
-)
-def test_the_graphene_study_as_released():
-    graphene = data.load_graphene()
-    assert graphene.images.shape == graphene.masks.shape == (131, 256, 256)
-    assert (~graphene.masks.any((1, 2))).sum() == 3
-    assert graphene.masks.mean() == pytest.approx(0.132, abs=5e-4)
-    assert len(set(graphene.groups["series"])) == 109
-    assert len(set(graphene.groups["date"])) == 17
-    assert graphene.names == sorted(graphene.names)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import DataError, _fetch_all, data_folder, registry
+from ..data import DataError, data_folder, fetch_all, registry
 
 __all__ = [
     "MODELS",
@@ -109,7 +109,7 @@ def load_wse2_results() -> CoverageTable:
         If a file is missing and cannot be downloaded, or is not the released one.
     """
     names = [f"wse2_results/Results/{stem}_cov.csv" for stem in _FILES.values()]
-    files = dict(zip(_FILES, _fetch_all(names)))
+    files = dict(zip(_FILES, fetch_all(names)))
     count = sum(_SAMPLES.values())
     return CoverageTable(
         truth=_column(files["cnn_m"], "label", count),

@@ -6,7 +6,7 @@ Architectures come from segmentation-models-pytorch. Taken apart in the chapter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -29,7 +29,6 @@ __all__ = [
     "loss_floor",
     "micronet_url",
     "shrink",
-    "starting_weights",
     "study_loss",
     "study_segmenter",
     "to_tensors",
@@ -117,48 +116,6 @@ def micronet_url(encoder: str) -> str:
     """
     folder = "https://nasa-public-data.s3.amazonaws.com/microscopy_segmentation_models"
     return f"{folder}/{encoder}_pretrained_microscopynet_v1.0.pth.tar"
-
-
-def starting_weights(
-    make_model: Callable[[], nn.Module], encoder_state: dict[str, Tensor], seed: int = 0
-) -> dict[str, Tensor]:
-    """Put a trained encoder into an otherwise random segmenter.
-
-    Parameters
-    ----------
-    make_model
-        Builds a :class:`UnetPlusPlus`.
-    encoder_state
-        Weights of a network that has the encoder's names, such as
-        torchvision's ResNet18; its last layer (``fc``) is left out.
-    seed
-        Of the random weights.
-
-    Returns
-    -------
-    dict
-        All weights of the segmenter.
-
-    Raises
-    ------
-    ValueError
-        If a weight of the encoder is missing or has another shape.
-    """
-    torch.manual_seed(seed)
-    whole = {k: v.clone() for k, v in make_model().state_dict().items()}
-    for name, own in list(whole.items()):
-        if not name.startswith("net.encoder."):
-            continue
-        short = name.removeprefix("net.encoder.")
-        found = encoder_state.get(short)
-        if found is None or found.shape != own.shape:
-            wrong = "is missing" if found is None else f"has shape {tuple(found.shape)}"
-            raise ValueError(
-                f"{short} {wrong}, expected {tuple(own.shape)}; is this the state of the same "
-                "architecture as the encoder?"
-            )
-        whole[name] = found.clone()
-    return whole
 
 
 def study_loss(logits: Tensor, target: Tensor, sigmoids: int = 1) -> Tensor:
@@ -317,7 +274,7 @@ def study_segmenter(
     side
         Learn from random squares of this side, px; None takes whole patches.
     start
-        All weights to begin from, as from :func:`starting_weights`.
+        All weights to begin from; None draws them.
     rounds
         Trainings one after the other, each from the weights of the one before.
     name, device, progress

@@ -304,7 +304,7 @@ def _instances(scene: scenes.Scene, pixel_um: float) -> list[Instance]:
     """Cut out the visible crystals of a scene."""
     from scipy.ndimage import find_objects
 
-    labels, facts = optical._truth(scene, pixel_um)
+    labels, facts = optical.read_scene(scene, pixel_um)
     boxes = find_objects(labels, len(facts))
     return [
         Instance(top=b[0].start, left=b[1].start, crop=labels[b] == n, **about)

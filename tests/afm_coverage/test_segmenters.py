@@ -96,19 +96,6 @@ def test_the_address_of_the_weights():
     assert address.endswith("/se_resnext50_32x4d_pretrained_microscopynet_v1.0.pth.tar")
 
 
-def test_a_trained_encoder_starts_a_segmenter(network):
-    state = {k: torch.ones_like(v) for k, v in network.net.encoder.state_dict().items()}
-    start = segmenters.starting_weights(segmenters.UnetPlusPlus, {**state, "fc.bias": 0})
-    assert (start["net.encoder.conv1.weight"] == 1).all()
-    assert start["net.decoder.blocks.x_0_0.conv1.0.weight"].std() > 0
-    network.load_state_dict(start)
-    with pytest.raises(ValueError, match=r"conv1.weight is missing"):
-        segmenters.starting_weights(segmenters.UnetPlusPlus, {})
-    state["conv1.weight"] = torch.zeros(64, 1, 7, 7)
-    with pytest.raises(ValueError, match="has shape"):
-        segmenters.starting_weights(segmenters.UnetPlusPlus, state)
-
-
 def test_the_loss_by_hand():
     logits = torch.tensor([0.3, -1.2, 2.0, 0.0]).reshape(2, 1, 1, 2)
     target = torch.tensor([1.0, 0.0, 1.0, 0.0]).reshape(2, 1, 1, 2)
