@@ -133,8 +133,8 @@ def _downloading(source: str, target: Path) -> Iterator[None]:
             ) from error
         raise DataError(
             f"{target} is not on this machine and could not be downloaded from {source}: {error}. "
-            "Check the network and the proxy settings, download it by hand, or set MCHELPERS_DATA to "
-            "a folder that holds it"
+            "Check the network and the proxy settings, download it by hand, or set MCHELPERS_DATA "
+            "to a folder that holds it"
         ) from error
 
 

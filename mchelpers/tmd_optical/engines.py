@@ -236,7 +236,8 @@ def open_engine(
     from ..train import autocast
 
     network = _fused(detector).to(memory_format=torch.channels_last)
-    fast = fast and autocast(torch.device("cpu"))._enabled
+    with autocast(torch.device("cpu")):
+        fast = fast and torch.is_autocast_enabled("cpu")
 
     def compute(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if torch.get_num_threads() != threads:  # Ultralytics sets its own
