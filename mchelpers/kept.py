@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .contexts import seeded, threads
 from .key import fingerprint
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
@@ -207,19 +208,14 @@ def cross_validate(
         for number, test in enumerate(tests)
     ]
     bar = _bar(name, trainings, progress)
-    threads = torch.get_num_threads()
+    cores = 1 if workers > 1 else torch.get_num_threads()
 
     def one(training: Training) -> Path:
-        if workers > 1:
-            torch.set_num_threads(1)  # of this Python thread only
-        return training.make(device, bar.update)
+        with threads(cores):  # of this Python thread only
+            return training.make(device, bar.update)
 
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            files = list(pool.map(one, trainings))
-    finally:
-        torch.set_num_threads(threads)
-        bar.close()
+    with bar, ThreadPoolExecutor(workers) as pool:
+        files = list(pool.map(one, trainings))
 
     logits, histories = None, []
     for test, file in zip(tests, files):
@@ -233,8 +229,7 @@ def cross_validate(
 
 def _fresh(make_model: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a network with initial weights of a seed; the caller's random numbers go on."""
-    with _building, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _building, seeded(seed):
         return make_model()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..install import install_line
+
 __all__ = [
     "SHEET_Z_NM",
     "at",
@@ -149,7 +151,7 @@ def import_abtem():
         import ase
     except ImportError as error:
         raise ImportError(
-            "the physical simulation needs abTEM and ASE: pip install 'mchelpers[simulate]' "
+            f"the physical simulation needs abTEM and ASE: {install_line('simulate')} "
             "(or use lattice_micrographs, which needs neither)"
         ) from error
     return abtem, ase

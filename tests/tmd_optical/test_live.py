@@ -101,7 +101,7 @@ def test_without_a_display_the_stage_is_offered(monkeypatch):
 
 def test_what_a_screen_needs_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mss", None)  # as if it were not installed
-    with pytest.raises(ImportError, match=r"mss: pip install 'mchelpers\[live\]'"):
+    with pytest.raises(ImportError, match=r"mss: pip install 'micrographs-measured\[live\] @ git"):
         screens.Screen()
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RuntimeError, match="no Xvfb on the PATH"):
