@@ -6,7 +6,7 @@ section *Quantitative Comparison*.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "per_image",
     "pooled",
     "radial_spectrum",
+    "redraw",
     "windowed_amplitude",
 ]
 
@@ -122,6 +123,20 @@ def pooled(
     return {k: float(v) for k, v in _ratios(counts, empty).items()}
 
 
+def redraw(groups: np.ndarray, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Draw whole groups with replacement, as many as there are, again and again.
+
+    Yields
+    ------
+    (n,) int
+        Numbers of the members of the groups drawn; a group drawn twice is there twice.
+    """
+    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    for _ in range(draws):
+        picked = rng.integers(0, len(members), len(members))
+        yield np.concatenate([members[i] for i in picked])
+
+
 def bootstrap(
     values: np.ndarray,
     groups: np.ndarray | None = None,
@@ -160,12 +175,10 @@ def bootstrap(
     labels = np.arange(len(values)) if groups is None else np.asarray(groups)
     if len(labels) != len(values):
         raise ValueError(f"{len(values)} values but {len(labels)} group labels")
-    members = [np.flatnonzero(labels == g) for g in np.unique(labels)]
-    if len(members) < 2:
+    if len(np.unique(labels)) < 2:
         raise ValueError("an interval needs at least two groups")
     rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(members), (draws, len(members)))
-    stats = [statistic(values[np.concatenate([members[i] for i in row])]) for row in picks]
+    stats = [statistic(values[rows]) for rows in redraw(labels, draws, rng)]
     tail = 50 * (1 - level)
     low, high = np.percentile(stats, [tail, 100 - tail])
     return float(low), float(high)

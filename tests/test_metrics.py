@@ -81,6 +81,21 @@ def test_bootstrap_covers_the_mean_and_knows_groups():
     assert metrics.bootstrap(values, groups, seed=3) == metrics.bootstrap(values, groups, seed=3)
 
 
+def test_redrawn_groups_are_whole_and_the_same_however_many_are_asked_for():
+    groups = np.array(["b", "a", "c", "a", "c", "a"])
+    drawn = list(metrics.redraw(groups, 50, np.random.default_rng(3)))
+    members = [np.flatnonzero(groups == g) for g in "abc"]
+    picks = np.random.default_rng(3).integers(0, 3, (50, 3))  # all draws at once
+    for rows, row in zip(drawn, picks, strict=True):
+        assert rows.tolist() == np.concatenate([members[i] for i in row]).tolist()
+
+
+def test_a_bootstrap_interval_is_what_it_was():
+    values, groups = np.random.default_rng(1).normal(size=(30, 2)), np.arange(30) % 7
+    ends = metrics.bootstrap(values, groups, lambda v: v[:, 0].mean() - v[:, 1].mean(), seed=5)
+    assert ends == (-0.15884549149926852, 0.5034492979684186)
+
+
 @pytest.mark.parametrize(
     ("values", "groups", "message"),
     [

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..metrics import redraw
 from . import images as optical
 from . import optics, runs, scenes
 from .detections import Matches, summary
@@ -349,10 +350,8 @@ def redrawn_scores(
     groups = np.asarray(groups)
     if any(len(dose) != len(groups) for dose in matches):
         raise ValueError(f"need matches of {len(groups)} images at each dose, as many as groups")
-    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
-    picks = np.random.default_rng(seed).integers(0, len(members), (draws, len(members)))
-    samples = [np.arange(len(groups))]
-    samples += [np.concatenate([members[m] for m in row]) for row in picks]
+    rng = np.random.default_rng(seed)
+    samples = [np.arange(len(groups)), *redraw(groups, draws, rng)]
     return np.array(
         [[summary([dose[n] for n in rows], classes)[key] for dose in matches] for rows in samples]
     )
