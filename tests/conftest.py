@@ -5,12 +5,19 @@ import os
 import shutil
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SET_BY_IMPORTS = ()
+SET_BY_IMPORTS = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "KMP_DUPLICATE_LIB_OK",
+    "KMP_INIT_AT_FORK",
+    "LD_LIBRARY_PATH",
+    "TORCHINDUCTOR_CACHE_DIR",
+)
 """Variables that libraries set for themselves while they are imported."""
 
 
@@ -65,6 +72,12 @@ def nothing_left_changed(same_luck):
     yield
     changed = left_changed(before, process_globals())
     assert not changed, f"left changed: {'; '.join(changed)}"
+
+
+def needs(*packages: str) -> pytest.MarkDecorator:
+    """Skip a test where a package is missing, which is looked for and not imported."""
+    missing = [p for p in packages if find_spec(p) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
 def has_real_data(name: str) -> bool:

@@ -117,15 +117,13 @@ def command_new(root: Path, args) -> list[str]:
     """Lay down a new study, and say what to do next."""
     from .new import lay_down
 
-    try:
-        written = lay_down(root, args.name)
-    except ValueError as error:
-        return [str(error)]
+    written = lay_down(root, args.name)
     print("Written:", *(path.relative_to(root) for path in written), sep="\n- ")
     print(
-        "The study runs on a simulated stand-in. Next, within a minute or two:\n"
-        f"1. make chapter NAME={args.name}/ TIER=laptop   (notebooks, record, pages)\n"
-        "2. make test\n"
+        "The study runs on a simulated stand-in. Next:\n"
+        "1. commit it, for the record names the commit that ran\n"
+        f"2. make chapter NAME={args.name}/ TIER=laptop   (a minute: notebooks, record, pages)\n"
+        "3. make test\n"
         "Then fill it: CONTRIBUTING.md, 'Add a study'."
     )
     return []
@@ -162,6 +160,7 @@ examples:
   python -m mchelpers execute graphene_hrtem/02_bragg                execute and record it
   python -m mchelpers check                                          hold pages against records
   python -m mchelpers book                                           check, then build the site
+  python -m mchelpers new sem_grains                                 lay down a new study
 """
 TIER_HELP = "budget of a chapter; default: MCHELPERS_TIER, else full with a GPU, else laptop"
 DRIFT_HELP = "keep results that moved by more than a claim's tolerance; default: refuse them"
@@ -205,6 +204,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     book.add_argument("--accept-drift", action="store_true", help=DRIFT_HELP)
     book.set_defaults(command=command_book)
+
     new = commands.add_parser("new", help="lay down a new study that runs on a simulated stand-in")
     new.add_argument("name", help="its folder in book, mchelpers and tests, e.g. sem_grains")
     new.set_defaults(command=command_new)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import keyword
 import re
-import tomllib
 from pathlib import Path
 from string import Template
 
-from ..run import write_atomically
+from ..install import DISTRIBUTION
+from ..run import write_together
 
 __all__ = ["lay_down"]
 
@@ -25,12 +25,11 @@ def _words(root: Path, name: str) -> dict[str, str]:
     """Make what the placeholders of the template stand for."""
     import yaml
 
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     return {
         "name": name,
         "title": name.replace("_", " ").capitalize(),
-        "requirement": f"{project['name']} @ git+{config['repository']['url']}",
+        "requirement": f"{DISTRIBUTION} @ git+{config['repository']['url']}",
     }
 
 
@@ -42,7 +41,7 @@ def _refusal(root: Path, name: str) -> str | None:
     """Say in a sentence why there can be no study of this name."""
     import mchelpers
 
-    needed = ("pyproject.toml", "_config.yml", "_toc.yml", "book/reference/api.md", "mchelpers")
+    needed = ("_config.yml", "_toc.yml", "mchelpers")
     lacking = [n for n in needed if not (root / n).exists()]
     if lacking:
         return f"{root} is no checkout of this book, for it lacks {lacking[0]}; run this inside one"
@@ -62,7 +61,7 @@ def _refusal(root: Path, name: str) -> str | None:
 
 
 def lay_down(root: Path, name: str) -> list[Path]:
-    """Write every file of a new study, and its lines in the contents and in the API page.
+    """Write every file of a new study, and its lines in the contents.
 
     Parameters
     ----------
@@ -91,10 +90,8 @@ def lay_down(root: Path, name: str) -> list[Path]:
         root / t.parent.name / name / t.name.removesuffix(".txt"): _filled(t, words)
         for t in templates
     }
-    contents, api = root / "_toc.yml", root / "book" / "reference" / "api.md"
+    contents = root / "_toc.yml"
     before, line, after = contents.read_text(encoding="utf-8").partition(AFTER_STUDIES)
     files[contents] = before + _filled(TEMPLATE / "toc.yml", words) + line + after
-    files[api] = api.read_text(encoding="utf-8") + _filled(TEMPLATE / "api.md", words)
-    for path, text in files.items():
-        write_atomically(path, text)
+    write_together(files)
     return list(files)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..machine import describe
 from ..run import write_together
+from .api import api_page
 from .claims import Claim, find_result, judge, load_claims, studies
 from .plain import render
 from .record import Chapter, changed_helpers, chapters, load_record
@@ -136,7 +137,7 @@ def _runs_page(root: Path) -> str:
                 ", ".join(record.get("trained_on", [])) or "-",
                 f"{record['peak_memory_mb']:,.0f}",
                 f"{record['peak_gpu_memory_mb']:,.0f}" if record["peak_gpu_memory_mb"] else "-",
-                ", ".join(f"`{n}`" for n in older) or "same",
+                _listed([f"`{n}`" for n in older]) or "same",
             ]
         )
     header = [
@@ -165,7 +166,7 @@ def _runs_page(root: Path) -> str:
             "side by side; trainings that an execution found finished were not done again, so "
             "training can exceed wall time. *Trained on* names the machines, where it was "
             "recorded. *MB* is the peak memory of the chapter's process. *Helper* names functions "
-            "that changed since.\n",
+            "that the page uses and whose code changed since.\n",
             _table(header, rows),
             *([dirty] if changed else []),
             "Machines and versions of these records:\n",
@@ -194,6 +195,7 @@ def generate(root: Path) -> dict[Path, str]:
         record / "results.md": _results_page(root),
         record / "runs.md": _runs_page(root),
         record / "_verdicts.md": NOTICE + "\n" + table,
+        root / "book" / "reference" / "api.md": api_page(root, NOTICE),
         readme: f"{before}{BEGIN}\n{table}{END}{after}",
     }
 
@@ -231,14 +233,27 @@ def check_pages(root: Path) -> list[str]:
     return faults
 
 
-def banner(chapter: Chapter) -> tuple[str, list[str]] | None:
-    """Say what made a page: one sentence, and the helper functions changed since."""
+def banner(chapter: Chapter) -> list[str] | None:
+    """Say in sentences what made a page, and what changed since of the helpers that it uses."""
     record = load_record(chapter)
     if record is None:
         return None
-    m = record["machine"]
-    sentence = (
-        f"Executed at the {record['tier']} tier on {record['executed_at'][:10]} ({describe(m)}; "
-        f"mchelpers at {record['helper'][:8]})."
-    )
-    return sentence, changed_helpers(chapter, record)
+    at = f", commit {record['commit']}" if record["commit"] else ""
+    said = [
+        f"Executed at the {record['tier']} tier on {record['executed_at'][:10]} "
+        f"({describe(record['machine'])}{at})."
+    ]
+    changed = changed_helpers(chapter, record)
+    if changed:
+        said.append(
+            f"Recorded with an older helper: since then the code of {_listed(changed)} changed, "
+            "which this page uses. What it shows is what the older code made; to see what today's "
+            f"makes: make chapter NAME={chapter.name} TIER={record['tier']}"
+        )
+    return said
+
+
+def _listed(names: list[str], most: int = 6) -> str:
+    """Name the first few of a list and count the rest."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

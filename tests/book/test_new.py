@@ -10,6 +10,7 @@ from glob import glob
 import pytest
 from conftest import REPOSITORY
 
+from mchelpers.book import command_line
 from mchelpers.book.new import lay_down
 
 CHAPTERS = ["01_data", "02_classical", "03_network", "04_comparison", "05_application"]
@@ -30,7 +31,8 @@ def checkout(folder):
     """Copy what a study needs of the repository, without the other studies' chapters."""
     for name in ("pyproject.toml", "_config.yml", "_toc.yml", "README.md"):
         shutil.copy(REPOSITORY / name, folder / name)
-    for name in ("book/reference/api.md", "tests/conftest.py", "tests/book/test_chapters.py"):
+    linked = ("book/record/runs.md", "book/record/results.md", "book/reference/api.md")
+    for name in (*linked, "tests/conftest.py", "tests/book/test_chapters.py"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, folder / name)
     ignored = shutil.ignore_patterns("__pycache__")
@@ -73,13 +75,19 @@ def test_it_says_what_was_written_and_what_comes_next(study):
     assert "make chapter NAME=sem_grains/ TIER=laptop" in study.said
 
 
-def test_the_contents_and_the_api_page_list_it_and_nothing_else_changed(study):
+def test_laid_down_twice_it_says_so_in_one_sentence(study, monkeypatch, capsys):
+    before = texts(study.root)
+    monkeypatch.chdir(study.root)
+    monkeypatch.setattr(sys, "argv", ["mchelpers", "new", "sem_grains"])
+    assert command_line.main() == 1
+    assert capsys.readouterr().err.startswith("- book/sem_grains is there already")
+    assert texts(study.root) == before
+
+
+def test_the_contents_list_it_and_nothing_else_changed(study):
     contents = (study.root / "_toc.yml").read_text()
     listed = "".join(f"      - file: book/sem_grains/{name}\n" for name in ("index", *CHAPTERS))
     assert f"  - caption: Sem grains\n    chapters:\n{listed}  - caption: The record\n" in contents
-    assert "automodule:: mchelpers.sem_grains.images" in (
-        study.root / "book" / "reference" / "api.md"
-    ).read_text(encoding="utf-8")
     assert contents.replace(f"  - caption: Sem grains\n    chapters:\n{listed}", "") == (
         REPOSITORY / "_toc.yml"
     ).read_text(encoding="utf-8")

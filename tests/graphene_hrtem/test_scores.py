@@ -57,3 +57,11 @@ def test_surface_dice_of_empty_masks():
 @settings(max_examples=8, deadline=None)
 def test_surface_dice_is_one_for_equal_masks(size):
     assert scores_of.surface_dice(square(size, 1), square(size, 1), 0)[0] == 1
+
+
+def test_surface_dice_of_a_filled_frame():
+    """Neither of two opposite masks has an outline; that does not make them alike."""
+    nothing, everything = np.zeros((1, 9, 9), bool), np.ones((1, 9, 9), bool)
+    assert scores_of.surface_dice(everything, everything, 2)[0] == 1
+    assert scores_of.surface_dice(everything, nothing, 2)[0] == 0
+    assert scores_of.surface_dice(nothing, everything, 2)[0] == 0
