@@ -131,7 +131,7 @@ def test_fine_tuning_begins_where_it_is_told(published):
 
 def test_symmetries_move_pixels_and_leave_coverages():
     grey, coverage = torch.from_numpy(patches(5, 8))[:, None], torch.rand(5, 1)
-    moved, same = encoders.symmetric(grey, coverage, torch.Generator().manual_seed(1))
+    moved, same = encoders.turned(grey, coverage, torch.Generator().manual_seed(1))
     assert torch.equal(same, coverage) and moved.dtype == torch.uint8
     assert torch.equal(moved.flatten(1).sort(1)[0], grey.flatten(1).sort(1)[0])
     assert not torch.equal(moved, grey)
