@@ -11,27 +11,30 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import re
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from math import comb
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
+from ._moved import find_object
+
 __all__ = [
-    "DATASETS",
     "DataError",
-    "Dataset",
     "Micrographs",
     "data_folder",
     "fetch",
-    "load_graphene",
+    "fetch_all",
+    "fetch_record",
     "read_mask",
     "read_micrograph",
     "registry",
+    "stays_inside",
     "bezier_background",
     "bernstein",
     "zscore",
@@ -40,58 +43,6 @@ __all__ = [
 
 class DataError(RuntimeError):
     """A data file is missing, damaged or unreadable; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What a reader must know about a data set before using it."""
-
-    name: str
-    title: str
-    source: str
-    licence: str
-    citation: str
-    notes: str
-
-
-DATASETS = {
-    d.name: d
-    for d in (
-        Dataset(
-            "graphene_hrtem",
-            "HRTEM of polycrystalline graphene with contaminant masks",
-            "https://github.com/lbnlcomputerarch/graphene-u-net",
-            "LBNL BSD-3-style licence (The Regents of the University of California, 2021)",
-            "sadre2021",
-            "131 images of 256 x 256 px, 8 bit, stretched image by image; three masks are empty; "
-            "the pixel size was not published",
-        ),
-        Dataset(
-            "graphene_sem",
-            "SEM of CVD graphene on copper with graphene masks",
-            "https://github.com/nanoMFG/unet-sem",
-            "MIT (University of Illinois)",
-            "",
-            "73 images of 1280 x 1024 px, 8 bit; hand-made masks with visible errors",
-        ),
-        Dataset(
-            "flakes",
-            "Optical micrographs of exfoliated flakes with instance masks",
-            "https://github.com/Jaluus/MaskTerial",
-            "MIT",
-            "",
-            "40 images of 1920 x 1200 px, RGB, 18 of them labelled; only thin flakes are labelled",
-        ),
-        Dataset(
-            "wse2_results",
-            "Released per-image predictions of the WSe2 coverage study",
-            "https://github.com/reinhart-group/wse2_coverage",
-            "MIT",
-            "",
-            "6 CSV files: coverage and IoU of each full image",
-        ),
-    )
-}
 
 
 @dataclass
@@ -151,8 +102,40 @@ def data_folder() -> Path:
     return Path(pooch.os_cache("mchelpers"))
 
 
+def stays_inside(name: str) -> bool:
+    """Tell whether a file of this name lies below the folder that it is put in."""
+    path = PureWindowsPath(name)  # knows both slashes, and drives
+    return not path.anchor and ".." not in path.parts
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _downloading(source: str, target: Path) -> Iterator[None]:
+    """Turn what goes wrong in a download into a :class:`DataError` that says what to do."""
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # its notes would stand on a chapter's page
+    try:
+        yield
+    except PermissionError as error:
+        raise DataError(
+            f"{target} is missing and its folder cannot be written; set MCHELPERS_DATA to a folder "
+            "of your own"
+        ) from error
+    except (OSError, ValueError, KeyError) as error:  # an answer that is none, a proxy that is none
+        if "known hash" in str(error):
+            raise DataError(
+                f"{source} came down damaged or cut short (wrong checksum), nothing was kept; run "
+                f"again, and if it stays so download it by hand to {target}"
+            ) from error
+        raise DataError(
+            f"{target} is not on this machine and could not be downloaded from {source}: {error}. "
+            "Check the network and the proxy settings, download it by hand, or set MCHELPERS_DATA "
+            "to a folder that holds it"
+        ) from error
 
 
 def fetch(path: str, folder: Path | None = None, files: dict | None = None) -> Path:
@@ -165,7 +148,7 @@ def fetch(path: str, folder: Path | None = None, files: dict | None = None) -> P
     folder
         Where to look and to save. By default :func:`data_folder`.
     files
-        A registry to use in place of the package's own.
+        A registry to use in place of the package's own; a sha256 of None takes any content.
 
     Returns
     -------
@@ -175,8 +158,8 @@ def fetch(path: str, folder: Path | None = None, files: dict | None = None) -> P
     Raises
     ------
     DataError
-        If the path is not registered, the file has the wrong hash, the folder
-        cannot be written, or the download fails or is cut short.
+        If the path is not registered or leads out of the folder, the file has the wrong
+        hash, the folder cannot be written, or the download fails or is cut short.
     """
     import pooch
 
@@ -184,38 +167,76 @@ def fetch(path: str, folder: Path | None = None, files: dict | None = None) -> P
     folder = data_folder() if folder is None else Path(folder)
     if path not in files:
         raise DataError(f"{path!r} is not in the registry; see mchelpers.data.registry()")
+    if not stays_inside(path):
+        raise DataError(f"{path!r} leads out of {folder}; mend the registry")
     sha256, size, url = files[path]
     target = folder / path
     if target.exists():
-        found = _sha256(target)
-        if found != sha256:
+        if sha256 is not None and (found := _sha256(target)) != sha256:
             raise DataError(
                 f"{target} is not the registered file: sha256 {found[:12]}..., expected "
                 f"{sha256[:12]}... ({target.stat().st_size} bytes, expected {size}). Delete it and "
                 f"run again to download it from {url}"
             )
         return target
-    pooch.get_logger().setLevel("WARNING")  # its notes would stand on a chapter's page
-    try:
+    with _downloading(url, target):
         target.parent.mkdir(parents=True, exist_ok=True)
         quiet = pooch.HTTPDownloader(progressbar=False, timeout=30)
-        pooch.retrieve(url, f"sha256:{sha256}", target.name, target.parent, downloader=quiet)
-    except PermissionError as error:
-        raise DataError(
-            f"{target} is missing and {folder} cannot be written; set MCHELPERS_DATA to a folder "
-            "of your own"
-        ) from error
-    except ValueError as error:  # pooch: the hash of what came down is wrong
-        raise DataError(
-            f"{url} came down damaged or cut short (wrong sha256), nothing was kept; run again, "
-            f"and if it stays so download it by hand to {target}"
-        ) from error
-    except OSError as error:  # requests' exceptions are OSErrors
-        raise DataError(
-            f"{target} is not on this machine and could not be downloaded from {url}: {error}. "
-            "Check the network, or set MCHELPERS_DATA to a folder that holds the file"
-        ) from error
+        known = sha256 and f"sha256:{sha256}"
+        pooch.retrieve(url, known, target.name, target.parent, downloader=quiet)
     return target
+
+
+def fetch_all(paths: list[str]) -> list[Path]:
+    """Find registered files, eight at a time; see :func:`fetch`."""
+    from tqdm.auto import tqdm
+
+    folder = data_folder()
+    missing = sum(not (folder / p).exists() for p in paths)
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(fetch, paths)
+        return list(tqdm(found, total=len(paths), desc="download", disable=not missing))
+
+
+def fetch_record(doi: str, folder: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Find files of a published record, downloading by its DOI what is not there.
+
+    Parameters
+    ----------
+    doi
+        Such as ``"10.5281/zenodo.3755011"``.
+    folder
+        Where to look and to save.
+    names
+        Files of the record; none means all. One that is there is used without network and
+        without a hash; a download is checked against the sum that the host names.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    DataError
+        If the record cannot be read, lacks a file, or a download comes down damaged.
+    """
+    import pooch
+
+    folder = Path(folder)
+    if names and all((folder / name).exists() for name in names):
+        return [folder / name for name in names]
+    source = f"https://doi.org/{doi}"
+    with _downloading(source, folder):
+        record = pooch.create(folder, f"doi:{doi}/")
+        record.load_registry_from_doi()
+        names = names or sorted(record.registry)
+        for name in names:
+            if name not in record.registry or not stays_inside(name):
+                found = ", ".join(sorted(record.registry)) or "nothing"
+                raise DataError(f"{source} holds no {name} to take; it has {found}")
+            if not (folder / name).exists():
+                record.fetch(name, downloader=pooch.DOIDownloader(progressbar=True))
+    return [folder / name for name in names]
 
 
 def read_micrograph(path: Path) -> np.ndarray:
@@ -287,48 +308,6 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
         raise DataError(f"{path} has shape {mask.shape}, its image has {shape}")
     top = np.iinfo(mask.dtype).max if mask.dtype.kind in "ui" else 1
     return mask > top / 2
-
-
-def _fetch_all(paths: list[str]) -> list[Path]:
-    from tqdm.auto import tqdm
-
-    folder = data_folder()
-    missing = sum(not (folder / p).exists() for p in paths)
-    with ThreadPoolExecutor(8) as pool:
-        found = pool.map(fetch, paths)
-        return list(tqdm(found, total=len(paths), desc="download", disable=not missing))
-
-
-def load_graphene() -> Micrographs:
-    """Load the 131 labelled HRTEM images of graphene of Sadre et al. (2021).
-
-    Returns
-    -------
-    Micrographs
-        Images (131, 256, 256) float32 in 0..255, masks of the contaminant,
-        groups ``series`` (images of one focal or time series) and ``date``
-        (day of acquisition), sorted by name.
-    """
-    stem = "graphene_hrtem/training_images/"
-    label_paths = sorted(p for p in registry() if p.startswith(stem) and p.endswith("_LABEL.png"))
-    image_paths = [p.replace("_LABEL", "") for p in label_paths]
-    files = _fetch_all(image_paths + label_paths)
-    image_files, label_files = files[: len(image_paths)], files[len(image_paths) :]
-    images = np.stack([read_micrograph(f) for f in image_files])
-    masks = np.stack([read_mask(f, images.shape[1:]) for f in label_files])
-    names = [f.stem for f in image_files]
-    digest = hashlib.sha256("".join(registry()[p][0] for p in image_paths + label_paths).encode())
-    return Micrographs(
-        images=images,
-        masks=masks,
-        names=names,
-        groups={
-            "series": np.array([re.sub(r"_layer_\d+$", "", n) for n in names]),
-            "date": np.array([n[:9] for n in names]),
-        },
-        kind="real",
-        sha256=digest.hexdigest(),
-    )
 
 
 def bernstein(count: int, degree: int) -> np.ndarray:
@@ -462,3 +441,6 @@ def split_samples(samples: np.ndarray, validation: int = 5, test: int = 6, seed:
     sides = np.split(order, [test, test + validation])
     test_side, validation_side, train_side = (np.flatnonzero(np.isin(samples, s)) for s in sides)
     return Split(train_side, validation_side, test_side)
+
+
+__getattr__ = partial(find_object, "data")  # old names of recorded chapters

@@ -1,15 +1,13 @@
 """The registry and its files: found, downloaded, or refused with a reason."""
 
-import functools
 import hashlib
-import http.server
 import os
-import threading
 from urllib.parse import quote
 
+import local_host
 import numpy as np
 import pytest
-from conftest import has_real_data
+from local_host import serve
 from skimage.io import imsave
 
 from mchelpers import data
@@ -17,30 +15,14 @@ from mchelpers import data
 
 @pytest.fixture
 def server(tmp_path):
-    """Serve a folder on this machine as a host would; return (folder, address)."""
-    folder = tmp_path / "host"
-    folder.mkdir()
+    with serve(tmp_path / "host") as host:
+        yield host
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
 
-        def do_GET(self):
-            if "cut" in self.path:  # promise more bytes than are sent
-                self.send_response(200)
-                self.send_header("Content-Length", "1000")
-                self.end_headers()
-                self.wfile.write(b"half")
-                self.close_connection = True
-                return
-            super().do_GET()
-
-    host = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
-    )
-    threading.Thread(target=host.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{host.server_port}"
-    host.shutdown()
+@pytest.fixture
+def zenodo(tmp_path, monkeypatch):
+    with local_host.zenodo(tmp_path / "zenodo", monkeypatch) as publish:
+        yield publish
 
 
 def entry(content: bytes, url: str):
@@ -86,7 +68,7 @@ def test_bad_downloads_keep_nothing(server, tmp_path, name):
 
 
 def test_no_network_says_what_to_do(tmp_path):
-    with pytest.raises(data.DataError, match="Check the network, or set MCHELPERS_DATA"):
+    with pytest.raises(data.DataError, match="Check the network.*or set MCHELPERS_DATA"):
         data.fetch("set/file.bin", tmp_path, entry(b"x", "http://127.0.0.1:9/file.bin"))
 
 
@@ -102,10 +84,77 @@ def test_an_unregistered_path():
         data.fetch("nothing.png")
 
 
+@pytest.mark.parametrize("path", ["../evil.bin", "/evil.bin", "a/../../evil.bin", r"..\\evil.bin"])
+def test_a_path_out_of_the_folder_is_refused(server, tmp_path, path):
+    folder, address = server
+    (folder / "evil.bin").write_bytes(b"x")
+    files = {path: (hashlib.sha256(b"x").hexdigest(), 1, f"{address}/evil.bin")}
+    with pytest.raises(data.DataError, match="leads out of"):
+        data.fetch(path, tmp_path / "deep" / "here", files)
+    assert not list(tmp_path.rglob("deep/evil.bin"))
+
+
+@pytest.mark.parametrize("proxy", ["http:///", "strange://127.0.0.1:9", "127.0.0.1:not-a-port"])
+def test_a_malformed_proxy_is_not_taken_for_a_damaged_file(tmp_path, monkeypatch, proxy):
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "")
+    with pytest.raises(data.DataError, match="could not be downloaded.*proxy"):
+        data.fetch("set/file.bin", tmp_path, entry(b"x", "http://data.example/file.bin"))
+
+
+def test_a_file_without_a_known_hash_is_taken_as_it_is(server, tmp_path):
+    folder, address = server
+    (folder / "file.bin").write_bytes(b"any")
+    files = {"file.bin": (None, 0, f"{address}/file.bin")}
+    for _ in range(2):
+        assert data.fetch("file.bin", tmp_path / "here", files).read_bytes() == b"any"
+        (folder / "file.bin").unlink(missing_ok=True)
+
+
+def test_a_record_is_downloaded_by_its_doi(zenodo, tmp_path):
+    zenodo("123", {"a.txt": b"one", "b.txt": b"two"})
+    some = data.fetch_record("10.5281/zenodo.123", tmp_path / "some", ["b.txt"])
+    assert [f.read_bytes() for f in some] == [b"two"]
+    assert [f.name for f in (tmp_path / "some").iterdir()] == ["b.txt"]
+    found = data.fetch_record("10.5281/zenodo.123", tmp_path / "all")
+    assert [f.read_bytes() for f in found] == [b"one", b"two"]
+
+
+def test_a_record_s_present_files_need_no_network(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("mine")
+    monkeypatch.setattr("pooch.create", None)
+    assert data.fetch_record("10.5281/zenodo.1", tmp_path, ["a.txt"]) == [tmp_path / "a.txt"]
+
+
+def test_a_record_cannot_write_outside_its_folder(zenodo, tmp_path):
+    zenodo("123", {"../evil.txt": b"x"})
+    with pytest.raises(data.DataError, match=r"no \.\./evil\.txt to take"):
+        data.fetch_record("10.5281/zenodo.123", tmp_path / "deep" / "here")
+    assert not (tmp_path / "deep" / "evil.txt").exists()
+
+
+def test_a_record_that_comes_down_damaged_is_not_kept(zenodo, tmp_path):
+    zenodo("123", {"a.txt": b"one"}, sums={"a.txt": b"what it should be"})
+    with pytest.raises(data.DataError, match="damaged or cut short.*by hand"):
+        data.fetch_record("10.5281/zenodo.123", tmp_path / "here")
+    assert not (tmp_path / "here" / "a.txt").exists()
+
+
+def test_a_record_without_network_says_what_to_do(tmp_path, monkeypatch):
+    def unreachable(doi, **_):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("pooch.downloaders.doi_to_url", unreachable)
+    with pytest.raises(data.DataError, match="no route to host.*Check the network"):
+        data.fetch_record("10.5281/zenodo.123", tmp_path / "here")
+
+
 def test_the_registry_is_sound():
     files = data.registry()
     assert len(files) > 400
-    assert {p.split("/")[0] for p in files} == set(data.DATASETS)
+    sets = {"graphene_hrtem", "graphene_sem", "flakes", "wse2_results"}
+    assert sets <= {p.split("/")[0] for p in files}
     for path, (sha256, size, url) in files.items():
         assert len(sha256) == 64 and size > 0
         assert url.startswith("https://") and url.endswith(quote(path.split("/")[-1]))
@@ -179,16 +228,3 @@ def test_masks(tmp_path):
     assert read.sum() == 1 and read[2, 3]
     with pytest.raises(data.DataError, match="its image has"):
         data.read_mask(image_file(tmp_path, mask), (9, 8))
-
-
-@pytest.mark.skipif(
-    not has_real_data("graphene_hrtem"), reason="MCHELPERS_DATA lacks graphene_hrtem"
-)
-def test_the_graphene_study_as_released():
-    graphene = data.load_graphene()
-    assert graphene.images.shape == graphene.masks.shape == (131, 256, 256)
-    assert (~graphene.masks.any((1, 2))).sum() == 3
-    assert graphene.masks.mean() == pytest.approx(0.132, abs=5e-4)
-    assert len(set(graphene.groups["series"])) == 109
-    assert len(set(graphene.groups["date"])) == 17
-    assert graphene.names == sorted(graphene.names)

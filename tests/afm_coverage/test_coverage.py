@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.io import imsave
-from sklearn.metrics import r2_score
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from mchelpers import data
 from mchelpers.afm_coverage import coverage
@@ -26,7 +26,11 @@ def test_known_errors():
 
 @given(shares, shares)
 @settings(max_examples=20, deadline=None)
-def test_r2_is_that_of_scikit_learn_and_its_order_matters(predicted, truth):
+def test_scores_are_those_of_scikit_learn_and_the_order_matters(predicted, truth):
+    assert coverage.rmse(predicted, truth) ** 2 == pytest.approx(
+        mean_squared_error(truth, predicted)
+    )
+    assert coverage.mae(predicted, truth) == pytest.approx(mean_absolute_error(truth, predicted))
     if ((truth - truth.mean()) ** 2).sum() < 1e-18:
         with pytest.raises(ValueError, match="does not vary"):
             coverage.r2(predicted, truth)
