@@ -27,6 +27,9 @@ from ._moved import find_object
 __all__ = [
     "DataError",
     "Micrographs",
+    "Split",
+    "bernstein",
+    "bezier_background",
     "data_folder",
     "fetch",
     "fetch_all",
@@ -34,9 +37,8 @@ __all__ = [
     "read_mask",
     "read_micrograph",
     "registry",
+    "split_samples",
     "stays_inside",
-    "bezier_background",
-    "bernstein",
     "zscore",
 ]
 

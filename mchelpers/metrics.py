@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 SCORES = ("accuracy", "balanced_accuracy", "jaccard", "f1", "precision", "recall")
+"""Names of what :func:`per_image` and :func:`pooled` measure."""
 
 
 def check_masks(masks: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
