@@ -47,13 +47,12 @@ UNUSED = {  # public, and no chapter reaches it: why it stays
     "afm_coverage.release.FilmImage": "data on Zenodo, out of reach where chapters are executed",
     "afm_coverage.release.fetch_wse2": "data on Zenodo, out of reach where chapters are executed",
     "afm_coverage.release.load_wse2_zenodo": "data on Zenodo, likewise",
-    "data.fetch_record": "what these two download with",
     "nanoparticles.release.fetch_nanoparticles": "data on Zenodo, likewise",
     "nanoparticles.release.load_nanoparticle_stack": "data on Zenodo, likewise",
     "tmd_optical.screens.Window": "needs a display, which the machine that executes lacks",
     "tmd_optical.screens.open_view": "needs a display; named in a cell that is not executed",
 }
-BOOKKEEPING = ("run", "install", "key", "machine", "simulate.cache", "source")
+BOOKKEEPING = ("run", "downloads", "install", "key", "machine", "simulate.cache", "source")
 """Makes no result, so that no chapter reaches it; see ``mchelpers.source``."""
 # A notebook imports late and in blocks, repeats names, ends a cell with a bare value or semicolon.
 NOTEBOOK_HABITS = "E402,E501,E703,F811,B018,I001"
