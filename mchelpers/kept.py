@@ -214,7 +214,7 @@ def cross_validate(
         with threads(cores):  # of this Python thread only
             return training.make(device, bar.update)
 
-    with bar, ThreadPoolExecutor(workers) as pool:
+    with bar, seeded(settings.seed), ThreadPoolExecutor(workers) as pool:  # dropout draws too
         files = list(pool.map(one, trainings))
 
     logits, histories = None, []

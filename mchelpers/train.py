@@ -8,6 +8,7 @@ checkpoint. Cross-validation on top of it is in :mod:`mchelpers.kept`.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -306,7 +307,8 @@ def fit(
 
 def _save_state(path, model, optimizer, generator, history, averaged, best) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
+    # Two that train the same at once do not write into one file.
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
     torch.save(
         {
             "model": model.state_dict(),

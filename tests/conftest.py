@@ -16,6 +16,7 @@ SET_BY_IMPORTS = (
     "KMP_DUPLICATE_LIB_OK",
     "KMP_INIT_AT_FORK",
     "LD_LIBRARY_PATH",
+    "PYDEVD_USE_FRAME_EVAL",
     "TORCHINDUCTOR_CACHE_DIR",
 )
 """Variables that libraries set for themselves while they are imported."""

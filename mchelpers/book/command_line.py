@@ -59,11 +59,9 @@ def command_execute(root: Path, args) -> list[str]:
         root = trial_copy(root)
         print(f"A trial, apart from the record: {root}", file=sys.stderr)
     failures = execute_all([Chapter(c.name, root) for c in chosen], tier, args.accept_drift)
-    missing = check_claims(root)
-    if missing:
-        print("The pages made from the record wait:", *missing, sep="\n- ")
-    else:
-        write_pages(root)
+    waiting = check_claims(root) or write_pages(root)
+    if waiting:
+        print("Not all pages could be brought up to date:", *waiting, sep="\n- ")
     return failures
 
 

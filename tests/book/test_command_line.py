@@ -125,6 +125,19 @@ def test_an_execution_says_beforehand_what_it_took(command, sound, monkeypatch):
     assert err == "No time is recorded at the full tier.\n"
 
 
+def test_an_execution_says_which_other_pages_wait(command, sound, monkeypatch):
+    monkeypatch.setattr("mchelpers.book.execute.execute_all", lambda *rest: [])
+    monkeypatch.setattr("mchelpers.book.pages.write_pages", lambda root: ["demo/02: an odd word"])
+    arguments = ["execute", "demo/01_first", "--tier", "laptop"]
+    status, out, _ = command(sound, *arguments)
+    assert (status, out) == (
+        0,
+        "Not all pages could be brought up to date:\n- demo/02: an odd word\n",
+    )
+    (sound / "book" / "demo" / "claims.yml").write_text("[]")
+    assert "claims.yml" in command(sound, *arguments)[1]
+
+
 def test_the_time_of_several_chapters_is_the_sum_of_their_records(done):
     ran = record.load_record(done)
     done.record.write_text(json.dumps({**ran, "wall_s": 600, "training_s": 7200}))

@@ -228,10 +228,17 @@ def lock(chapter):
     """Record a chapter as an execution would, and write its words."""
     notebook = nbformat.read(chapter.notebook, 4)
     shown = {
+        "chapter": chapter.name,
         "tier": "laptop",
+        "executed_at": "2026-01-01T00:00:00Z",
         "cells": record.cell_hashes(notebook),
         "outputs": record.outputs_hash(notebook),
-        "results": {},
+        "machine": {"cpu": "one", "cores": 2, "memory_gb": 4, "gpu": None},
+        "packages": {"python": "3.11"},
+        **dict.fromkeys(("helper", "commit"), "0" * 8),
+        **dict.fromkeys(("code", "data", "weights", "results"), {}),
+        **dict.fromkeys(("seed", "wall_s", "training_s", "peak_memory_mb"), 1),
+        "peak_gpu_memory_mb": None,
     }
     chapter.record.parent.mkdir(parents=True, exist_ok=True)
     chapter.record.write_text(json.dumps(shown))

@@ -71,7 +71,7 @@ def test_an_unchanged_page_keeps_its_time(chapter):
 def fake_build(returncode):
     """Stand in for Jupyter Book: copy sources, and write the first page if it succeeds."""
 
-    def run(command, env, **_):
+    def run(command, **_):
         source, options = command[4], dict(zip(command, command[1:]))
         html = f"{options['--path-output']}/_build/html"
         shutil.copytree(f"{source}/book", f"{html}/_sources/book", dirs_exist_ok=True)
