@@ -12,7 +12,8 @@ from .. import __version__
 from ..install import DISTRIBUTION, install_line
 from ..run import TIERS
 from .checkout import trial_copy
-from .record import Chapter, chapters, check_chapter, find_root, load_record
+from .lock import check_chapter
+from .record import Chapter, chapters, find_root, load_record
 
 
 def default_tier() -> str:
