@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import plan
 from .key import fingerprint
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
@@ -95,10 +96,29 @@ class Training:
         device: str | torch.device = "cpu",
         on_epoch: Callable[[], object] | None = None,
     ) -> Path:
-        """Train, unless it is kept; an unfinished training goes on from its last epoch."""
+        """Train, unless it is kept; an unfinished training goes on from its last epoch.
+
+        While trainings are planned (:mod:`mchelpers.plan`) a missing one is written down
+        instead, and the file holds weights that are all NaN.
+        """
         finished = self.file
         if finished.exists():
             return finished
+        if plan.folder() is not None:
+            return plan.write_down(self, _fresh(self.make_model, self.settings.seed))
+        unfinished = finished.with_suffix(".pt")
+        state, note = self.train(unfinished, device, on_epoch)
+        save_tensors(state, finished, note)
+        unfinished.unlink(missing_ok=True)
+        return finished
+
+    def train(
+        self,
+        checkpoint: Path,
+        device: str | torch.device = "cpu",
+        on_epoch: Callable[[], object] | None = None,
+    ) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Train, or go on from a checkpoint; return what is to be kept: weights and a note."""
         model = _fresh(self.make_model, self.settings.seed)
         if self.start is not None:
             model.load_state_dict(self.start)
@@ -109,7 +129,6 @@ class Training:
                 logits = predict(net, self.images[self.watch], device=device)
                 return self.score(logits, self.targets[self.watch])
 
-        unfinished = finished.with_suffix(".pt")
         history = fit(
             model,
             self.images[self.learn],
@@ -119,13 +138,11 @@ class Training:
             augment=self.augment,
             validate=validate,
             device=device,
-            checkpoint=unfinished,
+            checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
         note = {"history": json.dumps(asdict(history)), "trained_on": machine(device)}
-        save_tensors(half(model.state_dict()), finished, note)
-        unfinished.unlink(missing_ok=True)
-        return finished
+        return half(model.state_dict()), note
 
 
 @dataclass
@@ -223,7 +240,8 @@ def cross_validate(
 
     logits, histories = None, []
     for test, file in zip(tests, files):
-        predicted = predict(load_network(_fresh(make_model, 0), file), images[test], device=device)
+        seen = test[:1] if plan.is_placeholder(file) else test  # NaN, whatever the image
+        predicted = predict(load_network(_fresh(make_model, 0), file), images[seen], device=device)
         if logits is None:
             logits = torch.zeros(len(images), *predicted.shape[1:])
         logits[test] = predicted

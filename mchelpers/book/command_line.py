@@ -90,6 +90,35 @@ def command_pages(root: Path, args) -> list[str]:
     return []
 
 
+def command_pack(root: Path, args) -> list[str]:
+    """Pack the trainings that chapters ask for, to make them on another machine."""
+    from ..plan import PlanError
+    from .pack import pack
+
+    chosen = [c for name in args.names for c in chapters(root, name)]
+    try:
+        packed, left = pack(chosen, args.tier, None if args.plan else args.out, args.only)
+    except PlanError as error:
+        return [str(error)]
+    for job in packed:
+        print(f"{job['name']}: {job['epochs']} epochs of {job['images']} images")
+    if not args.plan:
+        print(f"{args.out}: {len(packed)} trainings, {args.out.stat().st_size / 1e6:.1f} MB")
+    if left:
+        print("Not packed; pack again after adopting if it waits for these:", *left, sep="\n- ")
+    return []
+
+
+def command_adopt(root: Path, args) -> list[str]:
+    """File trainings that were made on another machine among the kept ones."""
+    from .pack import adopt
+
+    adopted, faults = adopt(args.files)
+    for name in adopted:
+        print(f"{name}: adopted")
+    return faults
+
+
 def command_book(root: Path, args) -> list[str]:
     """Check the record (after executing at a tier, if one is given) and build the site."""
     trial = args.tier == "smoke"
@@ -163,6 +192,18 @@ def main() -> int:
     book.add_argument("--tier", choices=TIERS, help="execute every chapter first")
     book.add_argument("--accept-drift", action="store_true")
     book.set_defaults(command=command_book)
+
+    pack = commands.add_parser("pack", help="pack trainings for another machine")
+    pack.add_argument("names", nargs="+", help="chapters or studies, the most urgent first")
+    pack.add_argument("--tier", choices=TIERS, default="full")
+    pack.add_argument("--only", nargs="+", default=["*"], help="beginnings of trainings' names")
+    pack.add_argument("--out", type=Path, default=Path("pack.zip"))
+    pack.add_argument("--plan", action="store_true", help="list the trainings, pack nothing")
+    pack.set_defaults(command=command_pack)
+
+    adopt = commands.add_parser("adopt", help="file what was trained on another machine")
+    adopt.add_argument("files", nargs="+", type=Path)
+    adopt.set_defaults(command=command_adopt)
 
     args = parser.parse_args()
     faults = args.command(find_root(), args)
