@@ -6,38 +6,43 @@ READY := $(VENV)/.ready
 TIER ?=
 NAME ?=
 
-.PHONY: book chapter test check bench clean
+.PHONY: help book chapter named test check bench clean
+
+help: ## list what make can do here
+	@echo "make TARGET, e.g. make book; the first one installs into $(VENV) (8 GB, some minutes):"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@echo "1 of 3: a virtual environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@echo "2 of 3: the packages of the record, about 8 GB; pip names each one, some minutes in all"
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@echo "3 of 3: the helper package"
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@
 
-# Build the site from the recorded outputs; with TIER=smoke|laptop|full execute all chapters first.
-book: $(READY)
+book: $(READY) ## build the site from the recorded outputs; TIER=smoke|laptop|full executes all first
 	$(BIN)/python -m mchelpers book $(if $(TIER),--tier $(TIER))
 
-# Execute one chapter, e.g. make chapter NAME=graphene_hrtem/03_unet TIER=laptop
-chapter: $(READY)
+chapter: named $(READY) ## execute one, e.g. make chapter NAME=graphene_hrtem/02_bragg TIER=smoke
 	$(BIN)/python -m mchelpers execute $(NAME) $(if $(TIER),--tier $(TIER))
 
-# Hold the pages against the record and the claims.
-check: $(READY)
+named:
+	@test -n "$(NAME)" || { echo "Name a chapter: make chapter NAME=graphene_hrtem/02_bragg TIER=smoke; all of them: make book TIER=laptop"; exit 1; }
+
+check: $(READY) ## style, and each page against its record and the claims
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mchelpers check
 
-# Unit tests, every chapter at the smoke tier, the lock, the strict build.
-test: check
+test: check ## unit tests, every chapter at the smoke tier, the strict build: what CI runs
 	$(BIN)/python -m pytest -q tests
-	MCHELPERS_TIER=smoke MCHELPERS_RUNS=$$(mktemp -d) $(BIN)/python -m pytest -q --nbmake --nbmake-timeout=300 book
+	MCHELPERS_TIER=smoke MCHELPERS_RUNS=$$(mktemp -d) $(BIN)/python -m pytest -v --nbmake --nbmake-timeout=300 book
 	$(BIN)/python -m mchelpers book
 
-# Times of the methods on this machine.
-bench: $(READY)
+bench: $(READY) ## times of the methods on this machine
 	$(BIN)/python benchmarks/bench.py
 
-clean:
+clean: ## remove what the targets above made, but not .venv
 	rm -rf _build .runs .pytest_cache .ruff_cache .hypothesis

@@ -32,3 +32,10 @@ def start(chapter: str, seed: int = 0) -> Run:
     from .run import Run
 
     return Run.begin(chapter, seed)
+
+
+def need(*extras: str) -> None:
+    """Raise ImportError if a package of these extras is missing; see :mod:`mchelpers.install`."""
+    from .install import need
+
+    need(*extras)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from . import plan
+from .contexts import seeded, threads
 from .key import fingerprint
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
@@ -35,6 +36,7 @@ __all__ = [
     "load_tensors",
     "machine",
     "save_tensors",
+    "trained_on",
 ]
 
 _building = threading.Lock()  # the initial weights come from one global generator
@@ -224,19 +226,14 @@ def cross_validate(
         for number, test in enumerate(tests)
     ]
     bar = _bar(name, trainings, progress)
-    threads = torch.get_num_threads()
+    cores = 1 if workers > 1 else torch.get_num_threads()
 
     def one(training: Training) -> Path:
-        if workers > 1:
-            torch.set_num_threads(1)  # of this Python thread only
-        return training.make(device, bar.update)
+        with threads(cores):  # of this Python thread only
+            return training.make(device, bar.update)
 
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            files = list(pool.map(one, trainings))
-    finally:
-        torch.set_num_threads(threads)
-        bar.close()
+    with bar, ThreadPoolExecutor(workers) as pool:
+        files = list(pool.map(one, trainings))
 
     logits, histories = None, []
     for test, file in zip(tests, files):
@@ -251,8 +248,7 @@ def cross_validate(
 
 def _fresh(make_model: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a network with initial weights of a seed; the caller's random numbers go on."""
-    with _building, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _building, seeded(seed):
         return make_model()
 
 
@@ -361,6 +357,14 @@ def machine(device: str | torch.device = "cpu") -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
+def trained_on(file: Path) -> str | None:
+    """Read which machine made a kept file; None where that was not written down."""
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        return (opened.metadata() or {}).get("trained_on")
 
 
 def half(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,14 +11,21 @@ import hashlib
 import inspect
 import sys
 from dataclasses import fields, is_dataclass
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 
 import numpy as np
 
-from .source import NAME, Place, canonical, digest, first_line, literal, package
+from .source import NAME, Package, Place, canonical, digest, first_line, literal
 
 __all__ = ["fingerprint"]
+
+
+@cache
+def _package() -> Package:
+    """The source of the package that runs."""
+    return Package(Path(__file__).parent)
 
 
 def fingerprint(*parts: object) -> str:
@@ -96,7 +103,7 @@ def _describe_code(part, seen: frozenset[int]):
     seen = seen | {id(part)}
     place = _place(part)
     if place is not None and not _is_replaced(part, place):
-        found = package().reach([place])
+        found = _package().reach([place])
         inner = part.__qualname__.partition(".")[2]  # a method, or made inside a function
         changes = [_changed(p, seen) for p in sorted(found)]
         return (
@@ -123,7 +130,7 @@ def _describe_code(part, seen: frozenset[int]):
 def _place(part) -> Place | None:
     """Find a function or class in the package's source."""
     top, _, module = (part.__module__ or "").partition(".")
-    found = package().find(module, part.__qualname__.partition(".")[0]) if top == NAME else None
+    found = _package().find(module, part.__qualname__.partition(".")[0]) if top == NAME else None
     return found if isinstance(found, tuple) else None
 
 
@@ -180,9 +187,9 @@ def _is_replaced(part, place: Place) -> bool:
     functions = [part] if isinstance(part, FunctionType) else _methods(part).values()
     for code in (inspect.unwrap(f).__code__ for f in functions):
         inside = any(
-            first_line(n) <= code.co_firstlineno <= n.end_lineno for n in package().nodes(place)
+            first_line(n) <= code.co_firstlineno <= n.end_lineno for n in _package().nodes(place)
         )
-        ours = code.co_filename.startswith(str(package().folder))
+        ours = code.co_filename.startswith(str(_package().folder))
         if not (ours and inside) and not code.co_filename.startswith("<"):  # <string>: a dataclass
             return True
     return False
@@ -199,7 +206,7 @@ def _changed(place: Place, seen: frozenset[int]):
             live = _methods(live) if _place(live) == place and isinstance(live, type) else live
             return (place[1], _describe_or_name(live, seen))
         return None
-    nodes = package().nodes(place)
+    nodes = _package().nodes(place)
     written = literal(getattr(nodes[0], "value", None))
     if len(nodes) > 1 or isinstance(written, ast.AST) or repr(written) == repr(live):
         return None

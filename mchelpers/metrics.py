@@ -243,7 +243,8 @@ def surface_dice(masks: np.ndarray, truth: np.ndarray, tolerance_px: float) -> n
     Returns
     -------
     (N,) float
-        1 where both are empty, 0 where only one is.
+        Where a mask has no outline, because it is empty or fills the frame: 1 if both
+        masks are the same, else 0.
     """
     from scipy.ndimage import binary_erosion, distance_transform_edt
 
@@ -254,9 +255,10 @@ def surface_dice(masks: np.ndarray, truth: np.ndarray, tolerance_px: float) -> n
         return mask & ~binary_erosion(mask, border_value=1)
 
     scores = np.empty(len(masks))
-    for n, (a, b) in enumerate(zip(map(outline, masks), map(outline, truth))):
+    for n, (mask, true) in enumerate(zip(masks, truth)):
+        a, b = outline(mask), outline(true)
         if not a.any() or not b.any():
-            scores[n] = float(a.any() == b.any())
+            scores[n] = float((mask == true).all())
             continue
         close_a = distance_transform_edt(~b)[a] <= tolerance_px
         close_b = distance_transform_edt(~a)[b] <= tolerance_px

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sys
@@ -14,22 +15,42 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from .machine import describe, machine, versions
+
 if TYPE_CHECKING:
     from .data import Micrographs
     from .train import History
 
-__all__ = ["TIERS", "Run", "summarise", "write_atomically"]
+__all__ = ["TIERS", "Run", "summarise", "write_atomically", "write_together"]
 
 TIERS = ("smoke", "laptop", "full")
 T = TypeVar("T")
 
 
+def write_together(texts: dict[Path, str]) -> None:
+    """Write text files, all or none: a disk that gets full leaves the old ones alone."""
+    unfinished = {p: p.with_name(f".{p.name}.{os.getpid()}.partial") for p in texts}
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished[path].write_text(text, encoding="utf-8")
+        for path, finished in unfinished.items():
+            os.replace(finished, path)
+    finally:
+        for partial in unfinished.values():
+            partial.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    write_together({path: text})
+
+
+def round_significant(value: float) -> float:
+    """Round to six significant digits, but never more coarsely than to a whole number."""
+    if value == 0:
+        return 0.0
+    return round(float(value), max(0, 5 - math.floor(math.log10(abs(value)))))
 
 
 def choose_tier(cuda: bool) -> str:
@@ -63,7 +84,8 @@ def summarise(
     -------
     dict
         mean, sd (of the sample; None for a single value), n, values, ci95
-        (bootstrap; None below three values), unit, data.
+        (bootstrap; None below three values and for a single group), unit, data.
+        Numbers have six significant digits.
 
     Raises
     ------
@@ -78,13 +100,13 @@ def summarise(
     if data not in ("real", "simulated"):
         raise ValueError(f"data must be 'real' or 'simulated', got {data!r}")
     interval = None
-    if array.size >= 3:
-        interval = [round(v, 6) for v in bootstrap(array, groups, draws=1000)]
+    if array.size >= 3 and (groups is None or np.unique(groups).size > 1):
+        interval = [round_significant(v) for v in bootstrap(array, groups, draws=1000)]
     return {
-        "mean": round(float(array.mean()), 6),
-        "sd": round(float(array.std(ddof=1)), 6) if array.size > 1 else None,
+        "mean": round_significant(array.mean()),
+        "sd": round_significant(array.std(ddof=1)) if array.size > 1 else None,
         "n": int(array.size),
-        "values": [round(float(v), 5) for v in array],
+        "values": [round_significant(v) for v in array],
         "ci95": interval,
         "unit": unit,
         "data": data,
@@ -118,6 +140,7 @@ class Run:
     data: dict[str, dict] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
     training_s: float = 0.0
+    trained_on: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -158,15 +181,38 @@ class Run:
         return {"smoke": smoke, "laptop": laptop, "full": full}[self.tier]
 
     def use(self, name: str, micrographs: Micrographs) -> None:
-        """Write down which data this chapter used."""
+        """Write down which data this chapter used; later results rest on it."""
         self.data[name] = {"kind": micrographs.kind, "sha256": micrographs.sha256}
         self._save()
 
-    def trained(self, histories: Iterable[History], files: Iterable[Path] = ()) -> None:
-        """Write down what trainings cost when they ran, and the hashes of their weights."""
+    def trained(
+        self,
+        histories: Iterable[History],
+        files: Iterable[Path] = (),
+        where: Iterable[str] = (),
+    ) -> None:
+        """Write down what trainings cost when they ran, and the hashes of their weights.
+
+        Parameters
+        ----------
+        histories
+            One per training; its seconds are those of the original training.
+        files
+            Kept weights.
+        where
+            The machines that trained, in a few words each; none means those that the files
+            name, else this one.
+        """
         import hashlib
 
-        self.training_s += sum(sum(h.seconds) for h in histories)
+        from .kept import trained_on
+
+        files = list(files)
+        where = list(where) or [named for named in map(trained_on, files) if named]
+        seconds = sum(sum(h.seconds) for h in histories)
+        self.training_s += seconds
+        if seconds:
+            self.trained_on = sorted({*self.trained_on, *(where or [describe(machine())])})
         for file in files:
             self.weights[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
         self._save()
@@ -174,35 +220,41 @@ class Run:
     def log(
         self,
         key: str,
-        values: float | Iterable[float],
-        data: str,
+        values: float | Iterable[float] | dict[str, float | Iterable[float]],
+        data: str | None = None,
         unit: str | None = None,
         groups: np.ndarray | None = None,
-    ) -> float:
+    ) -> float | dict[str, float]:
         """Record a result, and make it available to the text as glue.
 
         Parameters
         ----------
         key
             Name in the record, e.g. ``"unet.f1"``.
-        values, data, unit, groups
-            As for :func:`summarise`.
+        values, unit, groups
+            As for :func:`summarise`. A dictionary records several results at once:
+            ``log("unet", {"f1": ...})`` is ``log("unet.f1", ...)``.
+        data
+            ``"real"`` or ``"simulated"``; None takes the kind of the data in use.
 
         Returns
         -------
-        float
+        float, or a dictionary of them
             The mean. The text can show ``key``, ``key.sd``, ``key.n``,
             ``key.low`` and ``key.high``.
 
         Raises
         ------
         ValueError
-            If the key was logged before in this execution.
+            If the key was logged before in this execution, or ``data`` is None and no
+            data or data of both kinds are in use.
         """
+        if isinstance(values, dict):
+            return {k: self.log(f"{key}.{k}", v, data, unit, groups) for k, v in values.items()}
         if key in self.results:
             raise ValueError(f"{key!r} was logged before; a result has one name")
-        result = summarise(values, data, unit, groups)
-        self.results[key] = {**result, "cell": _execution_count()}
+        result = summarise(values, data or self._kind_in_use(key), unit, groups)
+        self.results[key] = result
         self.glue(key, result["mean"])
         self.glue(f"{key}.n", result["n"])
         if result["sd"] is not None:
@@ -213,8 +265,17 @@ class Run:
         self._save()
         return result["mean"]
 
+    def _kind_in_use(self, key: str) -> str:
+        kinds = sorted({used["kind"] for used in self.data.values()})
+        if len(kinds) != 1:
+            used = " and ".join(kinds) + " data are in use" if kinds else "run.use() was not called"
+            raise ValueError(f"say which data {key!r} rests on with data=...: {used}")
+        return kinds[0]
+
     def glue(self, name: str, value: float | str) -> None:
         """Make a number or short text available to the prose (MyST-NB's glue)."""
+        if hasattr(value, "item"):
+            value = value.item()  # a NumPy or torch scalar; the text shows the plain number
         try:
             from IPython import get_ipython
             from IPython.display import display
@@ -231,22 +292,24 @@ class Run:
         memory, gpu = peak_memory_mb()
         seconds = time.perf_counter() - self.started
         names = ("numpy", "scipy", "torch")
-        versions = " | ".join(
-            f"{n} {sys.modules[n].__version__}" for n in names if n in sys.modules
-        )
+        shown = " | ".join(f"{n} {sys.modules[n].__version__}" for n in names if n in sys.modules)
         training = f" | training {self.training_s / 60:.1f} min" if self.training_s else ""
         on_gpu = f" | peak GPU memory {gpu:.0f} MB" if gpu else ""
         print(
             f"tier {self.tier} | this run {seconds:.0f} s{training} | peak memory {memory:.0f} MB"
-            f"{on_gpu}\nPython {platform.python_version()} | {versions}"
+            f"{on_gpu}\nPython {platform.python_version()} | {shown}"
         )
-        self._save(peak_memory_mb=memory, peak_gpu_memory_mb=gpu)
+        self._save(
+            peak_memory_mb=memory,
+            peak_gpu_memory_mb=gpu,
+            machine=machine(),
+            packages=versions(),
+        )
 
     def _save(self, **more) -> None:
         target = os.environ.get("MCHELPERS_RESULTS")  # set by `python -m mchelpers execute`
         if not target:
             return
-        ours = {n for n in sys.modules if n.split(".")[0] == "mchelpers"}
         content = {
             "chapter": self.chapter,
             "tier": self.tier,
@@ -254,20 +317,11 @@ class Run:
             "data": self.data,
             "weights": self.weights,
             "training_s": round(self.training_s, 1),
-            "modules": sorted(ours),
+            "trained_on": self.trained_on,
             "results": self.results,
             **more,
         }
         write_atomically(Path(target), json.dumps(content))
-
-
-def _execution_count() -> int | None:
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return None
-    shell = get_ipython()
-    return shell.execution_count if shell else None
 
 
 def peak_memory_mb() -> tuple[float, float | None]:

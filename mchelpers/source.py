@@ -1,9 +1,9 @@
 """Which code of the package another piece of code reaches, read from its source alone.
 
-The digest of a definition is that of its canonical syntax tree: comments, docstrings, the fields
-that newer Pythons add, and the names of modules do not count, so that a pure move changes nothing
-and every Python agrees. What a definition reaches are the functions, classes, constants and
-packaged data files that it names, and what those name.
+The digest of a definition is that of its canonical syntax tree: comments, docstrings, the words of
+errors, the fields that newer Pythons add, and the names of modules do not count, so that a pure
+move changes nothing and every Python agrees. What a definition reaches are the functions, classes,
+constants and packaged data files that it names, and what those name.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-__all__ = ["NAME", "Package", "Place", "canonical", "digest", "first_line", "literal", "package"]
+__all__ = ["NAME", "Package", "Place", "canonical", "digest", "first_line", "literal"]
 
 NAME = __name__.partition(".")[0]
-# What writes results down makes none of them.
-_RECORDER = ("run", "book")
+# What keeps results, or writes them down, makes none of them.
+_BOOKKEEPING = ("run", "book", "install", "key", "machine", "simulate.cache", "source")
 # The registry names files by their hash: a file counts where it is used.
 _UNCOUNTED = ("registry.csv", "py.typed")
+_DATA = "data file"  # stands for the module of a packaged data file
 Place = tuple[str, str]  # module below the package ("" is the package itself), name in it
 
 
@@ -65,12 +65,26 @@ def canonical(node, marks: dict[int, str], own_name: str = ""):
         return "" if own_name and node == own_name else repr(node)
     if id(node) in marks:
         return ("code", marks[id(node)])
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        return ("Raise", canonical(node.exc.func, marks, own_name))  # not in which words
     parts = (
         (name, canonical(value, marks, own_name))
         for name, value in ast.iter_fields(node)
         if value not in (None, []) and name not in ("ctx", "kind", "type_comment")
     )
     return (type(node).__name__, *parts)
+
+
+def _walk(tree: ast.AST) -> Iterator[ast.AST]:
+    """As ``ast.walk``, but for the words of errors."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            waiting.append(node.exc.func)
+        else:
+            waiting += ast.iter_child_nodes(node)
 
 
 def _is_silent(node) -> bool:
@@ -82,6 +96,10 @@ def _is_silent(node) -> bool:
 
 def _is_own(node: ast.ImportFrom) -> bool:
     return bool(node.level) or (node.module or "").partition(".")[0] == NAME
+
+
+def _is_bookkeeping(module: str) -> bool:
+    return any(module == own or module.startswith(f"{own}.") for own in _BOOKKEEPING)
 
 
 def _root(node: ast.AST) -> str:
@@ -227,17 +245,22 @@ class Package:
             if isinstance(node, ast.Attribute):
                 base = look(node.value)
                 return self.find(base, node.attr) if isinstance(base, str) else None
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                name = re.split(r"[/\\]", node.value)[-1]
+                return (_DATA, name) if name in self._files else None
             return None
 
-        found = ((id(node), look(node)) for node in ast.walk(tree))
+        found = ((id(node), look(node)) for node in _walk(tree))
         return {
             i: place
             for i, place in found
-            if isinstance(place, tuple) and place[0].partition(".")[0] not in _RECORDER
+            if isinstance(place, tuple) and not _is_bookkeeping(place[0])
         }
 
     def _mark(self, place: Place) -> str:
         """Return what stands for a definition where another names it: the same after a move."""
+        if place[0] == _DATA:
+            return place[1]
         if place not in self._marks:
             home = self._module(place[0])
             blank = [
@@ -249,23 +272,17 @@ class Package:
 
     def _visit(self, place: Place) -> tuple[str, set[Place]]:
         """Digest one definition, and list the places that it names."""
+        if place[0] == _DATA:
+            return digest(self._files[place[1]].read_bytes()), set()
         if place not in self._visited:
             named, texts = set(), []
             for node in self.nodes(place):
                 targets = self._targets(node, self._module(place[0]))
-                named |= set(targets.values()) | self._data_files(node)
+                named |= set(targets.values())
                 marks = {i: self._mark(t) if t != place else "" for i, t in targets.items()}
                 texts.append(canonical(node, marks, place[1]))
             self._visited[place] = digest(repr(texts)), named
         return self._visited[place]
-
-    def _data_files(self, tree: ast.AST) -> set[Place]:
-        texts = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
-        names = (re.split(r"[/\\]", text)[-1] for text in texts if isinstance(text, str))
-        places = {("data file", name) for name in names if name in self._files}
-        for place in places:
-            self._visited[place] = digest(self._files[place[1]].read_bytes()), set()
-        return places
 
     def reach(self, roots: Iterable[Place]) -> dict[Place, str]:
         """Digest the definitions that ``roots`` reach, themselves among them."""
@@ -286,9 +303,3 @@ class Package:
         outside = _Module.parse("(cells)", text)
         found = self.reach(set(self._targets(ast.parse(text), outside).values()))
         return {".".join(filter(None, place)): found[place] for place in sorted(found)}
-
-
-@cache
-def package(folder: Path = Path(__file__).parent) -> Package:
-    """Read the package in a folder once; by default the one that runs."""
-    return Package(folder)

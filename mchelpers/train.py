@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from .contexts import seeded
 
 __all__ = [
     "Fit",
@@ -57,7 +60,7 @@ class Fit:
     validate_every
         Epochs between two validations; the last epoch is always validated.
     seed
-        Of the initial weights, the order of images and the augmentation.
+        Of the initial weights, the order of images, the augmentation and dropout.
     """
 
     epochs: int
@@ -144,6 +147,19 @@ def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tens
     return iter(torch.randperm(count, generator=generator).split(size))
 
 
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def _dropout_from(seed: int, model: nn.Module) -> AbstractContextManager:
+    """Seed torch's global numbers for a network that draws from them, and for no other.
+
+    Folds that are trained side by side in threads share these numbers.
+    """
+    draws = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in model.modules())
+    return seeded(seed) if draws else nullcontext()
+
+
 def fit(
     model: nn.Module,
     images: Tensor,
@@ -212,8 +228,9 @@ def fit(
     )
     generator = torch.Generator().manual_seed(settings.seed)
     history = History([], [], [])
-    averaged = {k: v.clone() for k, v in model.state_dict().items()}
-    best = (np.inf, 0, {k: v.clone() for k, v in averaged.items()})
+    # Copies of the weights cost memory and checkpoints: only what the settings need is kept.
+    averaged = _weights(model) if settings.average else None
+    best = (np.inf, 0, None if settings.patience is None else _weights(model))
     if checkpoint is not None and checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
@@ -230,45 +247,47 @@ def fit(
     for epoch in bar:
         started, total = time.perf_counter(), 0.0
         model.train()
-        for picked in _batches(len(images), settings.batch_size, generator):
-            batch, target = images[picked], targets[picked]
-            if augment is not None:
-                batch, target = augment(batch, target, generator)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step, steps_per_epoch)
-            with autocast(device):
-                logits = model(batch.contiguous(memory_format=torch.channels_last))
-            value = loss(logits.float(), target)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            step += 1
-            total += float(value.detach()) * len(picked)
-            if settings.average:
-                # Young averages follow the weights closely: few steps are not yet a mean.
-                decay = min(settings.average, (1 + step) / (10 + step))
-                for name, weight in model.state_dict().items():
-                    if weight.is_floating_point():
-                        averaged[name].lerp_(weight, 1 - decay)
-                    else:
-                        averaged[name].copy_(weight)
+        with _dropout_from(1000 * settings.seed + epoch, model):
+            for picked in _batches(len(images), settings.batch_size, generator):
+                batch, target = images[picked], targets[picked]
+                if augment is not None:
+                    batch, target = augment(batch, target, generator)
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(settings, step, steps_per_epoch)
+                with autocast(device):
+                    logits = model(batch.contiguous(memory_format=torch.channels_last))
+                value = loss(logits.float(), target)
+                optimizer.zero_grad()
+                value.backward()
+                optimizer.step()
+                step += 1
+                total += float(value.detach()) * len(picked)
+                if settings.average:
+                    # Young averages follow the weights closely: few steps are not yet a mean.
+                    decay = min(settings.average, (1 + step) / (10 + step))
+                    for name, weight in model.state_dict().items():
+                        if weight.is_floating_point():
+                            averaged[name].lerp_(weight, 1 - decay)
+                        else:
+                            averaged[name].copy_(weight)
         history.loss.append(total / len(images))
         if not np.isfinite(history.loss[-1]):
             raise FloatingPointError(
                 f"the loss became {history.loss[-1]} in epoch {epoch + 1}; lower the learning "
                 "rate, or look for NaN in the images"
             )
-        live = {k: v.clone() for k, v in model.state_dict().items()}
-        if settings.average:
-            model.load_state_dict(averaged)
         due = (epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs
         if validate is not None and due:
+            if settings.average:
+                live = _weights(model)
+                model.load_state_dict(averaged)
             model.eval()
             history.validation.append(float(validate(model)))
             if history.validation[-1] < best[0]:
-                kept = {k: v.clone() for k, v in model.state_dict().items()}
+                kept = None if settings.patience is None else _weights(model)
                 best = (history.validation[-1], epoch, kept)
-        model.load_state_dict(live)
+            if settings.average:
+                model.load_state_dict(live)
         history.seconds.append(time.perf_counter() - started)
         if progress is not None:
             bar.set_postfix(loss=f"{history.loss[-1]:.4f}")

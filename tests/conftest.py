@@ -1,12 +1,24 @@
 """Fixtures: a tiny book of one chapter, and a folder that nothing else writes to."""
 
+import logging
+import os
 import shutil
 import sys
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+SET_BY_IMPORTS = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "KMP_DUPLICATE_LIB_OK",
+    "KMP_INIT_AT_FORK",
+    "LD_LIBRARY_PATH",
+    "TORCHINDUCTOR_CACHE_DIR",
+)
+"""Variables that libraries set for themselves while they are imported."""
 
 
 @pytest.fixture(autouse=True)
@@ -14,6 +26,58 @@ def same_luck():
     """Begin each test at the same random numbers, whichever tests ran before."""
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+def process_globals() -> dict[str, object]:
+    """Collect what no function may leave changed; of libraries only those that are imported."""
+    found = {f"environment {k}": v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+    found |= {
+        "working folder": os.getcwd(),
+        "logging.disable": logging.root.manager.disable,
+        "warnings silenced": _silenced(),
+    }
+    if torch := sys.modules.get("torch"):
+        found["torch threads"] = torch.get_num_threads()
+        found["torch dtype"] = torch.get_default_dtype()
+        found["torch determinism"] = torch.are_deterministic_algorithms_enabled()
+        found["torch seed"] = torch.initial_seed()  # drawing leaves it, setting another does not
+    if cv2 := sys.modules.get("cv2"):
+        found["OpenCV threads"] = cv2.getNumThreads()
+    if numpy := sys.modules.get("numpy"):
+        found["NumPy printing"] = numpy.get_printoptions()
+    if matplotlib := sys.modules.get("matplotlib"):
+        items = dict.items(matplotlib.rcParams)  # looked up the usual way, a backend is loaded
+        found |= {f"rcParams {k}": v for k, v in items if not k.startswith("backend")}
+    return found
+
+
+def _silenced() -> list[tuple]:
+    """Filters of whole kinds of warnings; libraries filter single ones while they are imported."""
+    kinds = Warning, UserWarning, DeprecationWarning, FutureWarning, RuntimeWarning
+    return [f[:3] for f in warnings.filters if f[1] is None and f[2] in kinds and f[3] is None]
+
+
+def left_changed(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """Name what differs; not what a library brought along that was imported in between."""
+    single = {k for k in before.keys() ^ after.keys() if k.startswith("environment ")}
+    single -= {f"environment {k}" for k in SET_BY_IMPORTS}
+    names = {k for k in before.keys() & after.keys() if before[k] != after[k]} | single
+    return [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in sorted(names)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_changed(same_luck):
+    """Fail a test after which a global of the process is not what it was before."""
+    before = process_globals()
+    yield
+    changed = left_changed(before, process_globals())
+    assert not changed, f"left changed: {'; '.join(changed)}"
+
+
+def needs(*packages: str) -> pytest.MarkDecorator:
+    """Skip a test where a package is missing, which is looked for and not imported."""
+    missing = [p for p in packages if find_spec(p) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
 def has_real_data(name: str) -> bool:
@@ -89,7 +153,7 @@ def book(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
+def own_folders(nothing_left_changed, tmp_path, monkeypatch):
     """Keep trainings and data of the user out of every test, and of tests out of the user's."""
     monkeypatch.setenv("MCHELPERS_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("MCHELPERS_TIER", raising=False)

@@ -169,12 +169,13 @@ def test_what_half_precision_cannot_hold_is_not_rounded():
 
 
 def test_random_numbers_of_the_caller_go_on(task):
-    torch.manual_seed(3)
-    expected = torch.rand(2)
-    torch.manual_seed(3)
-    first = torch.rand(1)
-    cross_validated(task)
-    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        expected = torch.rand(2)
+        torch.manual_seed(3)
+        first = torch.rand(1)
+        cross_validated(task)
+        assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
 
 
 def test_a_weights_file_that_is_cut_or_foreign_is_named(task, tmp_path):

@@ -33,7 +33,8 @@ FILES = {
     "tools.py": (
         "WIDTH = 3\n\n"
         "class Base:\n    def run(self):\n        return 1\n\n"
-        "def add(a, b):\n    # plain\n    return a + b\n"
+        "def add(a, b):\n    # plain\n    if a is None:\n        raise ValueError('a is missing')\n"
+        "    return a + b\n"
     ),
 }
 
@@ -64,6 +65,8 @@ def digests(folder: Path, cell: str = CELL) -> list[str]:
         ("room/work.py", "scale=2", "scale=3"),  # a default
         ("tools.py", "a + b", "a - b"),  # what is called, through a module and another name
         ("tools.py", "return 1", "return 2"),  # a base class
+        ("tools.py", "a is None", "a is b"),  # when an error is raised
+        ("tools.py", "ValueError", "TypeError"),  # which error
         ("tools.py", "WIDTH = 3", "WIDTH = 4"),  # a constant
         ("room/work.py", "'a': 1", "'a': 2"),  # a table
         ("room/work.py", "b=2", "b=3"),  # what changes a table afterwards
@@ -79,6 +82,7 @@ def test_source_that_is_reached_counts(tmp_path, change):
         ("tools.py", "# plain", "# a comment"),
         ("room/work.py", "'''Sum.'''", "'''Say more.'''"),
         ("room/work.py", "return 0", "return 1"),  # nobody calls it
+        ("tools.py", "is missing", "is not there"),  # the words of an error
         ("room/numbers.csv", "1,2", "3,4"),  # nobody reads it here
         (
             "room/work.py",
@@ -114,7 +118,9 @@ def test_a_move_and_a_rename_of_a_module_change_nothing(tmp_path):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     cell = CELL.replace("mchelpers.room import work", "mchelpers import labour as work")
-    assert digests(folder, cell) == digests(old)
+    cell += "work.constants()\n"
+    (folder / "numbers.csv").write_text(FILES["room/numbers.csv"])
+    assert digests(folder, cell) == digests(old, CELL + "work.constants()\n")
 
 
 def test_a_recorded_cell_is_followed_through_a_map_of_moves(tmp_path):
@@ -163,7 +169,9 @@ def test_every_python_gives_the_same_digest(tmp_path, version):
             continue
     if not answers:
         pytest.skip(f"no Python {version} on this machine")
-    assert answers == {f"{sorted(source.package().reach_of_cells([cell]).items())}\n"}
+    assert answers == {
+        f"{sorted(source.Package(Path(source.__file__).parent).reach_of_cells([cell]).items())}\n"
+    }
 
 
 # In a running process

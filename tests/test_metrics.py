@@ -133,6 +133,14 @@ def test_surface_dice_of_empty_masks():
     assert metrics.surface_dice(square(3, 2), nothing, 2)[0] == 0
 
 
+def test_surface_dice_of_a_filled_frame():
+    """Neither of two opposite masks has an outline; that does not make them alike."""
+    nothing, everything = np.zeros((1, 9, 9), bool), np.ones((1, 9, 9), bool)
+    assert metrics.surface_dice(everything, everything, 2)[0] == 1
+    assert metrics.surface_dice(everything, nothing, 2)[0] == 0
+    assert metrics.surface_dice(nothing, everything, 2)[0] == 0
+
+
 @given(st.integers(1, 8))
 @settings(max_examples=8, deadline=None)
 def test_surface_dice_is_one_for_equal_masks(size):

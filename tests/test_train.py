@@ -81,6 +81,91 @@ def test_early_stopping_returns_the_best_weights(task):
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), seen[1]))
 
 
+def copied(network):
+    return {k: v.clone() for k, v in network.state_dict().items()}
+
+
+def by_hand(task, settings, validate):
+    """Train as :func:`mchelpers.train.fit` does, with copies of all weights at every turn."""
+    torch.manual_seed(0)
+    network, (images, labels) = NETWORK(norm=True), task
+    network.to(memory_format=torch.channels_last)
+    adam = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=0, fused=True)
+    generator = torch.Generator().manual_seed(settings.seed)
+    averaged, best, step, losses, values = copied(network), (np.inf, 0, {}), 0, [], []
+    for epoch in range(settings.epochs):
+        network.train()
+        losses.append(0.0)
+        for picked in torch.randperm(len(images), generator=generator).split(settings.batch_size):
+            with train.autocast(torch.device("cpu")):
+                logits = network(images[picked].contiguous(memory_format=torch.channels_last))
+            loss = train.cross_entropy(logits.float(), labels[picked])
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            step += 1
+            losses[-1] += float(loss.detach()) * len(picked) / len(images)
+            decay = min(settings.average, (1 + step) / (10 + step))
+            for name, weight in network.state_dict().items():
+                if weight.is_floating_point():
+                    averaged[name].lerp_(weight, 1 - decay)
+                else:
+                    averaged[name].copy_(weight)
+        live, judged = copied(network), averaged if settings.average else copied(network)
+        network.load_state_dict(judged)
+        network.eval()
+        values.append(validate(network))
+        if values[-1] < best[0]:
+            best = (values[-1], epoch, copied(network))
+        network.load_state_dict(live)
+        if settings.patience is not None and epoch - best[1] >= settings.patience:
+            break
+    chosen = judged if settings.patience is None else best[2]
+    return losses, values, chosen
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("patience", [None, 1])
+def test_only_the_copies_that_are_needed_are_made(task, tmp_path, average, patience):
+    """What is trained is what a loop with all copies trains; the checkpoint holds no more."""
+
+    def validate(network):  # weights grow in training, so that patience is soon at its end
+        return sum(float(w.square().sum()) for w in network.state_dict().values())
+
+    settings = train.Fit(4, lr=3e-2, batch_size=2, average=average, patience=patience)
+    torch.manual_seed(0)
+    network = NETWORK(norm=True)
+    file = tmp_path / "c.pt"
+    history = train.fit(network, *task, settings, validate=validate, checkpoint=file)
+    losses, values, weights = by_hand(task, settings, validate)
+    assert history.loss == pytest.approx(losses, abs=1e-9) and history.validation == values
+    assert all(torch.equal(v, weights[k]) for k, v in network.state_dict().items())
+    kept = torch.load(file, weights_only=True)
+    assert (len(losses) == 4) == (patience is None)
+    assert (kept["averaged"] is None) == (not average)
+    assert (kept["best"][2] is None) == (patience is None)
+
+
+def test_dropout_follows_the_seed_of_the_training(task, tmp_path):
+    """Whatever was drawn before, and after a kill too."""
+
+    def dropping(epochs, before, **options):
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.Dropout(0.5), torch.nn.Conv2d(8, 2, 1)
+        )
+        torch.rand(before)
+        state = torch.get_rng_state()
+        train.fit(network, *task, train.Fit(epochs, lr=1e-2, batch_size=2), **options)
+        assert torch.equal(torch.get_rng_state(), state)
+        return network.state_dict().values()
+
+    once = dropping(4, 0)
+    assert all(map(torch.equal, once, dropping(4, 9)))
+    dropping(2, 5, checkpoint=tmp_path / "c.pt")
+    assert all(map(torch.equal, once, dropping(4, 7, checkpoint=tmp_path / "c.pt")))
+
+
 def test_early_stopping_needs_a_validation(task):
     with pytest.raises(ValueError, match="validate"):
         trained(task, patience=2)

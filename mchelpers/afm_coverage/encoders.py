@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..contexts import seeded
 from .pretraining import DOMAIN as DOMAIN
 from .pretraining import domain_encoder as domain_encoder
 from .pretraining import empty_resnet18, normalise
@@ -266,8 +267,8 @@ def fine_tune(
     """
     from ..kept import cross_validate, load_network
 
-    torch.manual_seed(settings.seed)
-    start = None if encoder is None else FineTuned().beginning(encoder)
+    with seeded(settings.seed):
+        start = None if encoder is None else FineTuned().beginning(encoder)
     target = torch.from_numpy(np.asarray(truth, np.float32))[:, None]  # (N, 1)
     training = cross_validate(
         FineTuned, grey, target, [np.asarray(test), np.asarray(train)], settings,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import augment
+from ..contexts import seeded
 from ..kept import (
     CrossValidation,
     cross_validate,
@@ -80,10 +81,12 @@ def as_tensor(images: np.ndarray) -> Tensor:
 
 def shade(images: Tensor, generator: torch.Generator) -> Tensor:
     """Change brightness, contrast, gamma and noise of each micrograph (B, 1, H, W) in 0..1."""
-    gamma, gain, offset, noise = torch.rand(4, len(images), 1, 1, 1, generator=generator)
+    draws = torch.rand(4, len(images), 1, 1, 1, generator=generator)
+    gamma, gain, offset, noise = draws.to(images.device)
     images = images.clamp(1e-3, 1) ** torch.exp(0.8 * (gamma - 0.5))
     images = images * torch.exp(0.6 * (gain - 0.5)) + 0.2 * (offset - 0.5)
-    images = images + 0.03 * noise * torch.randn(images.shape, generator=generator)
+    grain = torch.randn(images.shape, generator=generator).to(images.device)
+    images = images + 0.03 * noise * grain
     return images.clamp(0, 1)
 
 
@@ -153,8 +156,8 @@ def pretrain(
     file = find_file(f"film-pretrained-{key}.safetensors")
     if not file.exists():
         images, masks = scene_maker(workers)
-        torch.manual_seed(settings.seed)
-        network = FilmNetwork(features)
+        with seeded(settings.seed):
+            network = FilmNetwork(features)
         unfinished = file.with_suffix(".pt")
         history = fit(
             network,

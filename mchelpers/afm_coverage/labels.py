@@ -382,16 +382,16 @@ def coverage_uncertainty(
     if not 0 <= threshold <= 255 or not delta > 0:
         raise ValueError(f"need a threshold in 0..255 and delta > 0, got {threshold} and {delta}")
     curve = coverage_curve(image, dark)
-    levels = np.arange(256)
-    weight = np.exp(-0.5 * ((levels - threshold) / delta) ** 2)
+    levels, level = np.arange(256), np.floor(threshold)  # it divides as its whole part does
+    weight = np.exp(-0.5 * ((levels - level) / delta) ** 2)
     weight /= weight.sum()
     mean = weight @ curve
     order = np.argsort(curve, kind="stable")
     reached = np.cumsum(weight[order])
     low, high = (curve[order][min(np.searchsorted(reached, q), 255)] for q in (0.025, 0.975))
-    at = int(np.clip(np.floor(threshold), 1, 254))
+    at = int(np.clip(level, 1, 254))
     return Doubt(
-        coverage=float(np.interp(np.floor(threshold), levels, curve)),
+        coverage=float(curve[int(level)]),
         sd=float(np.sqrt(weight @ (curve - mean) ** 2)),
         low=float(low),
         high=float(high),

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..contexts import quiet_pooch
 from ..models import bce_dice
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def micronet_resnet18(folder: Path | None = None, file: tuple = MICRONET) -> dic
     return read_resnet18(_find(folder, file))
 
 
+@quiet_pooch()
 def _find(folder: Path | None, file: tuple) -> Path:
     """Return the file in the folder, downloaded if need be."""
     import pooch
@@ -147,7 +149,6 @@ def _find(folder: Path | None, file: tuple) -> Path:
     if sha256 is not None:
         return fetch(name, folder, {name: (sha256, size, url)})
     if not (folder / name).exists():
-        pooch.get_logger().setLevel("WARNING")  # its notes would stand on a chapter's page
         try:
             folder.mkdir(parents=True, exist_ok=True)
             quiet = pooch.HTTPDownloader(progressbar=False, timeout=30)

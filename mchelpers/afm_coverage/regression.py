@@ -277,7 +277,7 @@ def inscribed(images: Tensor, targets: Tensor, generator: torch.Generator) -> tu
     if targets.ndim != 3:
         raise ValueError("the coverage changes with what is seen: pass masks (B, H, H) as targets")
     both = torch.stack([images[:, 0].float(), targets.float()], 1)  # (B, 2, H, H)
-    grid = _turned(len(images), side, math.pi * 2, generator)
+    grid = _turned(len(images), side, math.pi * 2, generator).to(images.device)
     both = functional.grid_sample(both, grid, mode="bilinear", align_corners=False)
     scale = 255 if images.dtype == torch.uint8 else 1
     return both[:, :1] / scale, _share(both[:, 1])
@@ -295,7 +295,7 @@ def zero_fill(images: Tensor, targets: Tensor, generator: torch.Generator) -> tu
     expansion, then both flips by a half each.
     """
     images, coverage = as_seen(images, targets, generator)
-    grid = _turned(len(images), SIDE, math.pi, generator)
+    grid = _turned(len(images), SIDE, math.pi, generator).to(images.device)
     return functional.grid_sample(images, grid, mode="nearest", align_corners=False), coverage
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..contexts import quiet_pooch
 from ..data import DataError, _fetch_all, data_folder, registry
 
 __all__ = [
@@ -197,6 +198,7 @@ class FilmImage:
 _ZENODO = "10784189"
 
 
+@quiet_pooch()
 def fetch_zenodo(record: str, folder: Path, host: str = "https://zenodo.org") -> None:
     """Download all files of a Zenodo record, checked by its md5 sums, and unpack archives.
 
@@ -218,7 +220,6 @@ def fetch_zenodo(record: str, folder: Path, host: str = "https://zenodo.org") ->
     import pooch
     import requests
 
-    pooch.get_logger().setLevel("WARNING")  # its notes would stand on a chapter's page
     address = f"{host}/api/records/{record}"
     unpack = {".zip": pooch.Unzip, ".tar": pooch.Untar, ".gz": pooch.Untar}
     unfinished = folder.with_name(f"{folder.name}.partial")

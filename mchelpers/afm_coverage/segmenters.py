@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import metrics
 from ..augment import crop, symmetry
+from ..contexts import seeded
 from ..data import DataError, Split
 from ..kept import CrossValidation, cross_validate, load_network
 from ..models import bce_dice
@@ -144,8 +145,8 @@ def starting_weights(
     ValueError
         If a weight of the encoder is missing or has another shape.
     """
-    torch.manual_seed(seed)
-    whole = {k: v.clone() for k, v in make_model().state_dict().items()}
+    with seeded(seed):
+        whole = {k: v.clone() for k, v in make_model().state_dict().items()}
     for name, own in list(whole.items()):
         if not name.startswith("net.encoder."):
             continue

@@ -357,6 +357,10 @@ def rescale(
     -------
     (H', W') float32
 
+    Raises
+    ------
+    ValueError
+        If the image is no image or not finite, or no pixel would be left.
     """
     import torch
     from scipy.ndimage import gaussian_filter
@@ -364,6 +368,8 @@ def rescale(
     image = np.ascontiguousarray(image, np.float32)
     if image.ndim != 2:
         raise ValueError(f"one (H, W) image is needed, got shape {image.shape}")
+    if not np.isfinite(image).all():  # one such pixel would spoil every tile that sees it
+        raise ValueError("the image holds NaN or infinity; fill or crop those pixels first")
     if shape is None:
         shape = (round(image.shape[0] * scale), round(image.shape[1] * scale))
     if min(shape) < 1:

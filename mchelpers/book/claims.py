@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .record import Chapter, load_record
+from .schema import first_fault
 
-__all__ = ["Claim", "check_claims", "drift", "judge", "load_claims", "studies"]
+__all__ = ["Claim", "check_claims", "drift", "judge", "load_claims", "read_claims", "studies"]
 
-COMPARABLE = ("same-data", "other-data", "simulated", "not-run")
-BETTER = ("higher", "lower", "equal")
-FIELDS = {"id", "where", "metric", "paper", "result", "better", "tolerance", "comparable", "why"}
+ROUNDING = 1e-9  # of the larger number: a tolerance that is met exactly is met
 
 
 @dataclass(frozen=True)
@@ -57,34 +56,48 @@ def studies(root: Path) -> list[str]:
     return sorted(f.parent.name for f in (root / "book").glob("*/claims.yml"))
 
 
+def read_claims(root: Path, study: str) -> tuple[list[Claim], list[str]]:
+    """Read a study's claims as ``schemas/claims.json`` wants them.
+
+    Returns
+    -------
+    claims, faults
+        The good entries, and one sentence for each that is not.
+    """
+    import yaml
+
+    path = root / "book" / study / "claims.yml"
+    file = path.relative_to(root)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:
+        return [], [f"{file} is not YAML: {' '.join(str(error).split())}"]
+    wrong = first_fault("claims", content)
+    if None in wrong:
+        return [], [f"{file}: {wrong[None]}"]
+    claims, faults = [], []
+    for number, entry in enumerate(content):
+        name = entry.get("id", number + 1) if isinstance(entry, dict) else number + 1
+        if number in wrong:
+            faults.append(f"{file}: claim {name!r}: {wrong[number]}")
+        elif any(c.id == name for c in claims):
+            faults.append(f"{file}: claim {name!r} stands there twice")
+        else:
+            claims.append(Claim(study=study, **entry))
+    return claims, faults
+
+
 def load_claims(root: Path, study: str) -> list[Claim]:
     """Read a study's claims.
 
     Raises
     ------
     ValueError
-        If an entry lacks a field, has an unknown word, or gives no reason
-        where one is needed.
+        If one is not as it must be; see :func:`read_claims`.
     """
-    import yaml
-
-    path = root / "book" / study / "claims.yml"
-    claims, seen = [], set()
-    for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
-        name = f"{path.name}: claim {entry.get('id')!r}"
-        missing = FIELDS - entry.keys()
-        if missing:
-            raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
-        if entry["comparable"] not in COMPARABLE or entry["better"] not in BETTER:
-            raise ValueError(f"{name}: comparable is one of {COMPARABLE}, better one of {BETTER}")
-        if entry["comparable"] != "same-data" and not entry["why"]:
-            raise ValueError(f"{name} must say why it is {entry['comparable']}")
-        if (entry["comparable"] == "not-run") == bool(entry["result"]):
-            raise ValueError(f"{name}: a result, or not-run with a reason")
-        if entry["id"] in seen:
-            raise ValueError(f"{name} stands there twice")
-        seen.add(entry["id"])
-        claims.append(Claim(study=study, **entry))
+    claims, faults = read_claims(root, study)
+    if faults:
+        raise ValueError("; ".join(faults))
     return claims
 
 
@@ -95,6 +108,11 @@ def find_result(root: Path, claim: Claim) -> tuple[dict | None, dict | None]:
     if record is None or key not in record["results"]:
         return None, None
     return record["results"][key], record
+
+
+def within(claim: Claim, a: float, b: float) -> bool:
+    """Tell whether two numbers are the same up to the claim's tolerance."""
+    return abs(a - b) <= claim.tolerance + ROUNDING * max(abs(a), abs(b))
 
 
 def judge(claim: Claim, here: float | None) -> str:
@@ -110,29 +128,30 @@ def judge(claim: Claim, here: float | None) -> str:
         return claim.comparable.replace("-", " ")
     if here is None:
         raise ValueError(f"claim {claim.id!r} points to {claim.result!r}, which has no record")
-    gain = here - claim.paper
-    if abs(gain) <= claim.tolerance:
+    if within(claim, here, claim.paper):
         return "reproduced"
     if claim.better == "equal":
         return "differs"
-    return "exceeded" if (gain > 0) == (claim.better == "higher") else "short"
+    return "exceeded" if (here > claim.paper) == (claim.better == "higher") else "short"
 
 
 def check_claims(root: Path) -> list[str]:
     """List what is wrong with the claims: unreadable entries, keys without a result."""
     faults = []
     for study in studies(root):
-        try:
-            claims = load_claims(root, study)
-        except ValueError as error:
-            faults.append(f"{study}: {error}")
-            continue
+        claims, unreadable = read_claims(root, study)
+        faults += unreadable
         for claim in claims:
-            if claim.comparable != "not-run" and find_result(root, claim)[0] is None:
+            try:
+                found = claim.comparable == "not-run" or find_result(root, claim)[0]
+            except ValueError as error:
+                faults.append(str(error))
+                continue
+            if not found:
                 faults.append(
                     f"{study}: claim {claim.id!r}: no result {claim.result!r} in the record"
                 )
-    return faults
+    return list(dict.fromkeys(faults))  # a damaged record is named once
 
 
 def drift(claims: list[Claim], chapter: str, old: dict, new: dict) -> list[str]:
@@ -156,7 +175,7 @@ def drift(claims: list[Claim], chapter: str, old: dict, new: dict) -> list[str]:
             faults.append(f"{key} is gone from the record, but claim {claim.id!r} needs it")
             continue
         before, after = old["results"][key]["mean"], new["results"][key]["mean"]
-        if abs(after - before) > claim.tolerance:
+        if not within(claim, after, before):
             faults.append(
                 f"{key} moved from {before:g} to {after:g}, more than {claim.tolerance:g}"
                 f" (claim {claim.id!r})"

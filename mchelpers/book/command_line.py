@@ -1,17 +1,18 @@
-"""Command line of the book: ``python -m mchelpers --help``."""
+"""Command line of the book: execute chapters, check the record, build the site."""
 
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from .. import __version__
+from ..install import DISTRIBUTION, install_line
 from ..run import TIERS
-from .record import chapters, check_chapter, find_root
+from .checkout import trial_copy
+from .record import Chapter, chapters, check_chapter, find_root, load_record
 
 
 def default_tier() -> str:
@@ -21,6 +22,24 @@ def default_tier() -> str:
     from ..run import choose_tier
 
     return choose_tier(torch.cuda.is_available())
+
+
+def said_before(chosen: list[Chapter], tier: str) -> str:
+    """Say how long chapters took at a tier when they were recorded."""
+    records = []
+    for chapter in chosen:
+        with contextlib.suppress(ValueError):  # a damaged record knows no time
+            records.append(load_record(chapter))
+    taken = [r for r in records if r and r["tier"] == tier]
+    if not taken:
+        return f"No time is recorded at the {tier} tier."
+    wall, training = (sum(r[k] for r in taken) / 60 for k in ("wall_s", "training_s"))
+    said = f"Recorded at the {tier} tier: {wall:.0f} min"
+    if len(chosen) > 1:
+        said += f" for {len(taken)} of {len(chosen)} chapters"
+    if training:
+        said += f", and {training:.0f} min of training, which a kept training spares"
+    return said + "."
 
 
 def command_execute(root: Path, args) -> list[str]:
@@ -34,13 +53,15 @@ def command_execute(root: Path, args) -> list[str]:
     from .pages import write_pages
 
     tier = args.tier or default_tier()
+    chosen = chapters(root, args.name)
+    print(said_before(chosen, tier), file=sys.stderr)
     if tier == "smoke":
-        root = smoke_copy(root)
+        root = trial_copy(root)
         print(f"A trial, apart from the record: {root}", file=sys.stderr)
-    failures = execute_all(chapters(root, args.name), tier, args.accept_drift)
+    failures = execute_all([Chapter(c.name, root) for c in chosen], tier, args.accept_drift)
     missing = check_claims(root)
     if missing:
-        print("The pages made from the record wait for other chapters:", *missing, sep="\n- ")
+        print("The pages made from the record wait:", *missing, sep="\n- ")
     else:
         write_pages(root)
     return failures
@@ -50,9 +71,10 @@ def command_check(root: Path, args) -> list[str]:
     """Hold every page against the record and the claims."""
     from .claims import check_claims
     from .pages import check_pages
+    from .weights import check_weights
 
     faults = [f for c in chapters(root) for f in check_chapter(c, args.allow_smoke)]
-    faults += check_claims(root) + check_install_lines(root)
+    faults += check_claims(root) + check_install_lines(root) + check_weights(root)
     return faults or check_pages(root)
 
 
@@ -61,9 +83,11 @@ def check_install_lines(root: Path) -> list[str]:
     import yaml
 
     url = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
-    line = re.compile(rf'%pip install -q "mchelpers(\[[a-z,]+\])? @ git\+{re.escape(url)}"')
+    # A chapter that was recorded under the old name changes it when it is executed again.
+    name = r"(mchelpers|micrographs-measured)(\[[a-z,]+\])?"
+    line = re.compile(rf'%pip install -q "{name} @ git\+{re.escape(url)}"')
     return [
-        f'{c.name}: the set-up cell must install "mchelpers @ git+{url}"'
+        f'{c.name}: the set-up cell must install "{DISTRIBUTION} @ git+{url}"'
         for c in chapters(root)
         if not line.search(c.source.read_text(encoding="utf-8"))
     ]
@@ -77,29 +101,41 @@ def command_text(root: Path, args) -> list[str]:
     for chapter in chapters(root, args.name):
         try:
             update_text(chapter)
-        except ChapterError as error:
+        except (ChapterError, ValueError) as error:
             failures.append(str(error))
     return failures
 
 
 def command_pages(root: Path, args) -> list[str]:
-    """Write the generated pages."""
+    """Write the generated pages and the words of the notebooks."""
+    from .claims import check_claims
     from .pages import write_pages
 
-    write_pages(root)
+    return check_claims(root) or write_pages(root)
+
+
+def command_new(root: Path, args) -> list[str]:
+    """Lay down a new study, and say what to do next."""
+    from .new import lay_down
+
+    written = lay_down(root, args.name)
+    print("Written:", *(path.relative_to(root) for path in written), sep="\n- ")
+    print(
+        "The study runs on a simulated stand-in. Next:\n"
+        "1. commit it, for the record names the commit that ran\n"
+        f"2. make chapter NAME={args.name}/ TIER=laptop   (a minute: notebooks, record, pages)\n"
+        "3. make test\n"
+        "Then fill it: CONTRIBUTING.md, 'Add a study'."
+    )
     return []
 
 
 def command_pack(root: Path, args) -> list[str]:
     """Pack the trainings that chapters ask for, to make them on another machine."""
-    from ..plan import PlanError
     from .pack import pack
 
     chosen = [c for name in args.names for c in chapters(root, name)]
-    try:
-        packed, left = pack(chosen, args.tier, None if args.plan else args.out, args.only)
-    except PlanError as error:
-        return [str(error)]
+    packed, left = pack(chosen, args.tier, None if args.plan else args.out, args.only)
     for job in packed:
         print(f"{job['name']}: {job['epochs']} epochs of {job['images']} images")
     if not args.plan:
@@ -119,8 +155,19 @@ def command_adopt(root: Path, args) -> list[str]:
     return faults
 
 
+def command_ship(root: Path, args) -> list[str]:
+    """Copy kept trainings to the weights that ship with the book, and register them."""
+    from .weights import ship
+
+    for name in args.names:
+        print(f"{ship(root, name)}: write its card in weights/cards.yml")
+    return []
+
+
 def command_book(root: Path, args) -> list[str]:
     """Check the record (after executing at a tier, if one is given) and build the site."""
+    from .site import build
+
     trial = args.tier == "smoke"
     # A trial's outputs are no results: they are made and built apart from the record.
     tree, target = root, root
@@ -135,78 +182,95 @@ def command_book(root: Path, args) -> list[str]:
     faults = command_check(tree, args)
     if faults:
         return faults
-    start = "from jupyter_book.cli.main import main; main()"  # it has no `python -m` of its own
-    command = [sys.executable, "-c", start, "build", str(tree), "-W", "-n"]
-    command += ["--keep-going", "--path-output", str(target)]
-    page = target / "_build" / "html" / "book" / "index.html"
-    page.unlink(missing_ok=True)
-    failed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tree)}).returncode
-    if failed or not page.exists():
+    page = build(tree, target)
+    if page is None:
         return ["the site was not built without warnings, see above"]
     print(f"Open {page}")
     return []
 
 
-def smoke_copy(root: Path) -> Path:
-    """Copy what git tracks, and new files it does not ignore, to a folder for a trial."""
-    listed = subprocess.run(
-        ["git", "-C", str(root), "ls-files", "-co", "--exclude-standard"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    copy = root / "_build" / "smoke-tree"
-    shutil.rmtree(copy, ignore_errors=True)
-    for name in listed:
-        if (root / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / name, copy / name)
-    return copy
+EXAMPLES = """\
+examples:
+  python -m mchelpers execute graphene_hrtem/02_bragg --tier smoke   try a chapter quickly
+  python -m mchelpers execute graphene_hrtem/02_bragg                execute and record it
+  python -m mchelpers check                                          hold pages against records
+  python -m mchelpers book                                           check, then build the site
+  python -m mchelpers new sem_grains                                 lay down a new study
+"""
+TIER_HELP = "budget of a chapter; default: MCHELPERS_TIER, else full with a GPU, else laptop"
+DRIFT_HELP = "keep results that moved by more than a claim's tolerance; default: refuse them"
+TRIAL_HELP = "take smoke executions for results (in a trial that is not published)"
+NAME_HELP = "chapter or study, or the beginning of a name, e.g. graphene_hrtem/02_bragg"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mchelpers",
+        description="Execute the book's chapters, hold its pages against what ran, build it.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{DISTRIBUTION} {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    execute = commands.add_parser("execute", help="execute chapters and record them")
+    which = execute.add_mutually_exclusive_group(required=True)
+    which.add_argument("name", nargs="?", default="", help=NAME_HELP)
+    which.add_argument("--all", action="store_true", help="every chapter of the book")
+    execute.add_argument("--tier", choices=TIERS, help=TIER_HELP)
+    execute.add_argument("--accept-drift", action="store_true", help=DRIFT_HELP)
+    execute.set_defaults(command=command_execute)
+
+    check = commands.add_parser("check", help="hold the pages against record and claims")
+    check.add_argument("--allow-smoke", action="store_true", help=TRIAL_HELP)
+    check.set_defaults(command=command_check)
+
+    text = commands.add_parser("text", help="take changed words over into executed notebooks")
+    text.add_argument("name", nargs="?", default="", help=f"{NAME_HELP}; default: all")
+    text.set_defaults(command=command_text)
+
+    pages = commands.add_parser("pages", help="write what is made from the record: pages, words")
+    pages.set_defaults(command=command_pages)
+
+    book = commands.add_parser("book", help="check, then build the site")
+    book.add_argument(
+        "--tier", choices=TIERS, help="execute every chapter first; default: execute none"
+    )
+    book.add_argument("--accept-drift", action="store_true", help=DRIFT_HELP)
+    book.set_defaults(command=command_book)
+
+    new = commands.add_parser("new", help="lay down a new study that runs on a simulated stand-in")
+    new.add_argument("name", help="its folder in book, mchelpers and tests, e.g. sem_grains")
+    new.set_defaults(command=command_new)
+
+    pack = commands.add_parser("pack", help="pack trainings, to make them on another machine")
+    pack.add_argument("names", nargs="+", help=f"{NAME_HELP}; the most urgent first")
+    pack.add_argument("--tier", choices=TIERS, default="full", help="default: full")
+    pack.add_argument("--only", nargs="+", default=["*"], help="beginnings of trainings' names")
+    pack.add_argument("--out", type=Path, default=Path("pack.zip"), help="default: pack.zip")
+    pack.add_argument("--plan", action="store_true", help="only list the trainings")
+    pack.set_defaults(command=command_pack)
+
+    adopt = commands.add_parser("adopt", help="take back what was trained on another machine")
+    adopt.add_argument("files", nargs="+", type=Path, help="results/trained-*.pt of run.py")
+    adopt.set_defaults(command=command_adopt)
+
+    ship = commands.add_parser("ship", help="let kept trainings ship with the book")
+    ship.add_argument("names", nargs="+", help="NAME-KEY, as the kept file is called")
+    ship.set_defaults(command=command_ship)
+    return parser
 
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = argparse.ArgumentParser(prog="python -m mchelpers", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-
-    execute = commands.add_parser("execute", help="execute chapters and record them")
-    execute.add_argument("name", nargs="?", default="", help="chapter, study, or nothing for all")
-    execute.add_argument("--tier", choices=TIERS)
-    execute.add_argument(
-        "--accept-drift", action="store_true", help="keep claimed results that moved"
-    )
-    execute.set_defaults(command=command_execute)
-
-    check = commands.add_parser("check", help="hold the pages against record and claims")
-    check.add_argument("--allow-smoke", action="store_true")
-    check.set_defaults(command=command_check)
-
-    text = commands.add_parser("text", help="take changed words over into executed notebooks")
-    text.add_argument("name", nargs="?", default="", help="chapter, study, or nothing for all")
-    text.set_defaults(command=command_text)
-
-    pages = commands.add_parser("pages", help="write the pages made from the record")
-    pages.set_defaults(command=command_pages)
-
-    book = commands.add_parser("book", help="check, then build the site")
-    book.add_argument("--tier", choices=TIERS, help="execute every chapter first")
-    book.add_argument("--accept-drift", action="store_true")
-    book.set_defaults(command=command_book)
-
-    pack = commands.add_parser("pack", help="pack trainings for another machine")
-    pack.add_argument("names", nargs="+", help="chapters or studies, the most urgent first")
-    pack.add_argument("--tier", choices=TIERS, default="full")
-    pack.add_argument("--only", nargs="+", default=["*"], help="beginnings of trainings' names")
-    pack.add_argument("--out", type=Path, default=Path("pack.zip"))
-    pack.add_argument("--plan", action="store_true", help="list the trainings, pack nothing")
-    pack.set_defaults(command=command_pack)
-
-    adopt = commands.add_parser("adopt", help="file what was trained on another machine")
-    adopt.add_argument("files", nargs="+", type=Path)
-    adopt.set_defaults(command=command_adopt)
-
-    args = parser.parse_args()
-    faults = args.command(find_root(), args)
-    for fault in faults:
+    args = make_parser().parse_args()
+    try:
+        faults = args.command(find_root(), args)
+    except (OSError, ValueError) as error:
+        faults = [str(error)]
+    except ImportError as error:
+        faults = [f"{error}; {install_line('book')}"]
+    for fault in dict.fromkeys(faults):
         print(f"- {fault}", file=sys.stderr)
     return int(bool(faults))

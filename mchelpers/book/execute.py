@@ -4,91 +4,47 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import shutil
-import subprocess
+import re
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
-from ..run import write_atomically
+from ..run import write_atomically, write_together
+from .bars import bars_to_text
+from .checkout import commit, python_path
 from .claims import drift, load_claims, studies
-from .record import Chapter, cell_hashes, helper_functions, helper_hash, load_record, outputs_hash
-
-__all__ = ["ChapterError", "execute", "execute_all", "machine", "update_text"]
-
-PACKAGES = (
-    "abtem",
-    "jupyter-book",
-    "matplotlib",
-    "numpy",
-    "onnxruntime",
-    "openvino",
-    "scikit-image",
-    "scikit-learn",
-    "scipy",
-    "segmentation_models_pytorch",
-    "torch",
-    "ultralytics-opencv-headless",
+from .plain import dump, render
+from .record import (
+    Chapter,
+    cell_hashes,
+    helper_hash,
+    load_record,
+    outputs_hash,
+    reached_code,
+    read_page,
 )
+
+__all__ = ["ChapterError", "execute", "execute_all", "update_text"]
 
 
 class ChapterError(RuntimeError):
     """A chapter did not run to its end, or its numbers drifted."""
 
 
-def machine() -> dict:
-    """Describe this machine: processor, cores, memory, GPU."""
-    import psutil
-
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if "model name" in x
-        ]
-        cpu = names[0] if names else cpu
-    gpu = None
-    if shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        gpu = subprocess.run(query, capture_output=True, text=True).stdout.strip() or None
-    memory = round(psutil.virtual_memory().total / 1024**3)
-    return {"cpu": cpu, "cores": os.cpu_count(), "memory_gb": memory, "gpu": gpu}
-
-
-def _commit(root: Path) -> str | None:
-    command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
-    except FileNotFoundError:
-        return None
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def _run_cells(chapter: Chapter, tier: str, results: Path, folder: Path):
     """Run the text's cells in a fresh kernel, in an empty folder."""
-    import jupytext
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    notebook = jupytext.read(chapter.source)
+    notebook = read_page(chapter.source)
     environment = {
         **os.environ,
         "MCHELPERS_TIER": tier,
         "MCHELPERS_RESULTS": str(results),
-        "PYTHONPATH": str(chapter.root),  # the helper whose hash is recorded is the one that runs
+        # the helper whose hash is recorded is the one that runs
+        "PYTHONPATH": python_path(chapter.root, results.parent),
     }
     client = NotebookClient(
         notebook,
@@ -99,24 +55,45 @@ def _run_cells(chapter: Chapter, tier: str, results: Path, folder: Path):
     )
     try:
         client.execute(env=environment)
-    except CellExecutionError as error:
-        kept = chapter.root / ".runs" / "failed" / f"{chapter.name.replace('/', '-')}.ipynb"
-        write_atomically(kept, _dump(notebook))
+    except Exception as error:  # the client raises what its kernel's connection raises
+        if isinstance(error, CellExecutionError):
+            how = "stopped in a cell"
+        elif isinstance(error, DeadKernelError):
+            how = "lost its kernel, which ends so when memory runs out"
+        else:
+            how = "could not be executed"
+        kept = _keep(chapter, notebook, "failed")
         raise ChapterError(
-            f"{chapter.name} stopped in a cell; the record is as it was, the failed notebook is "
-            f"{kept}\n{error}"
+            f"{chapter.name} {how}; the record is as it was, the failed notebook is {kept}\n{error}"
         ) from error
+    bars_to_text(notebook)
     return notebook
 
 
-def _dump(notebook) -> str:
-    import nbformat
+def _keep(chapter: Chapter, notebook, folder: str) -> Path:
+    """Keep a notebook that does not enter the book, to look at it."""
+    kept = chapter.root / ".runs" / folder / f"{chapter.name.replace('/', '-')}.ipynb"
+    write_atomically(kept, dump(notebook))
+    return kept
 
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number:03d}"  # random ids would change the file at every execution
-    # The kernel reports its own exact version there, which says nothing about the chapter.
-    notebook.metadata.pop("language_info", None)
-    return nbformat.writes(notebook) + "\n"
+
+def _old_record(chapter: Chapter) -> dict | None:
+    try:
+        return load_record(chapter)
+    except ValueError:
+        return None  # it is damaged, and this execution mends it
+
+
+def _check_writable(chapter: Chapter) -> None:
+    """Try to write where the notebook and the record will be, before any work."""
+    for folder in (chapter.notebook.parent, chapter.record.parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise ChapterError(
+                f"{chapter.name} was not executed: {folder} can not be written to ({error})"
+            ) from error
 
 
 def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
@@ -140,12 +117,19 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
     Raises
     ------
     ChapterError
-        If a cell fails, no run was started, or a claimed result drifted. The
-        notebook and the record then stay as they were.
+        If a cell fails, the kernel dies, no run was started, or a claimed result
+        drifted. The notebook and the record then stay as they were.
+    ValueError
+        If the chapter's text or the study's claims are damaged; nothing is executed.
+    OSError
+        If the disk is full; notebook and record are as they were.
     """
     study, _, name = chapter.name.partition("/")
+    claims = load_claims(chapter.root, study) if study in studies(chapter.root) else []
+    _check_writable(chapter)
+    ran_commit, helper = commit(chapter), helper_hash(chapter.root)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         results = Path(folder) / "results.json"
         empty = Path(folder) / "work"
         empty.mkdir()
@@ -157,76 +141,81 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         raise ChapterError(f"{chapter.name} calls itself {ran['chapter']!r} in mchelpers.start()")
     if "peak_memory_mb" not in ran:
         raise ChapterError(f"{chapter.name} does not end with run.stamp()")
-    for result in ran["results"].values():
-        result["heading"] = _heading(notebook, result["cell"])
+    places = _places(notebook)
+    for key, result in ran["results"].items():
+        result.update(places.get(key, {"cell": None, "heading": None}))
     record = {
         "chapter": chapter.name,
         "tier": ran["tier"],
         "executed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "cells": cell_hashes(notebook),
         "outputs": outputs_hash(notebook),
-        "helper": helper_hash(chapter.root),
-        "modules": ran["modules"],
-        "functions": helper_functions(chapter.root, ran["modules"]),
-        "commit": _commit(chapter.root),
+        "helper": helper,
+        "code": reached_code(chapter.root, notebook),
+        "commit": ran_commit,
         "data": ran["data"],
         "weights": ran["weights"],
         "seed": ran["seed"],
-        "machine": machine(),
-        "packages": _versions(),
+        "machine": ran["machine"],
+        "packages": ran["packages"],
         "wall_s": round(time.perf_counter() - started, 1),
         "training_s": ran["training_s"],
+        "trained_on": ran["trained_on"],
         "peak_memory_mb": ran["peak_memory_mb"],
         "peak_gpu_memory_mb": ran["peak_gpu_memory_mb"],
         "results": ran["results"],
     }
-    old = load_record(chapter)
-    if old and old["tier"] == record["tier"] and study in studies(chapter.root):
-        moved = drift(load_claims(chapter.root, study), name, old, record)
-        if moved and not accept_drift:
+    old = _old_record(chapter)
+    if old and old["tier"] == record["tier"] and not accept_drift:
+        moved = drift(claims, name, old, record)
+        if moved:
+            kept = _keep(chapter, notebook, "drifted")
             raise ChapterError(
-                f"{chapter.name}: claimed results drifted, the record is as it was. Find out why, "
-                "or execute with --accept-drift.\n" + "\n".join(moved)
+                f"{chapter.name}: claimed results drifted, the record is as it was, the executed "
+                f"notebook is {kept}. Find out why, or execute with --accept-drift.\n"
+                + "\n".join(moved)
             )
-    write_atomically(chapter.notebook, _dump(notebook))
-    write_atomically(chapter.record, json.dumps(record, indent=1) + "\n")
+    write_together(
+        {
+            chapter.notebook: dump(notebook),
+            chapter.record: json.dumps(record, indent=1) + "\n",
+        }
+    )
+    update_text(chapter)  # last, so that a word it refuses costs no execution
     return record
 
 
 def update_text(chapter: Chapter) -> None:
-    """Bring the words of a notebook up to date with its text; outputs and record stay.
+    """Bring a notebook's words up to date with text and numbers; outputs and record stay.
 
     Raises
     ------
     ChapterError
-        If the code changed too: then only an execution can make the outputs.
+        If the code changed too: then only an execution can make the outputs. If
+        the text holds what a plain notebook cannot show, or a file is damaged.
     """
-    import jupytext
-    import nbformat
-
-    source = jupytext.read(chapter.source)
-    notebook = nbformat.read(chapter.notebook, as_version=4)
-    if cell_hashes(source) != cell_hashes(notebook):
-        raise ChapterError(f"{chapter.name}: its code changed, execute it")
-    old = iter(c for c in notebook.cells if c.cell_type == "code")
-    for cell in source.cells:
-        if cell.cell_type == "code":
-            executed = next(old)
-            cell.outputs, cell.execution_count = executed.outputs, executed.execution_count
-    source.metadata = notebook.metadata
-    write_atomically(chapter.notebook, _dump(source))
+    try:
+        text = render(chapter)
+    except ValueError as error:
+        raise ChapterError(str(error)) from error
+    write_atomically(chapter.notebook, text)
 
 
-def _heading(notebook, execution_count: int | None) -> str | None:
-    """Find the last heading above the cell that logged a result."""
-    heading = None
+def _places(notebook) -> dict[str, dict]:
+    """Find the cell that glued each name, and the last heading above it.
+
+    The outputs know best: what a kernel calls its execution count differs between versions.
+    """
+    heading, found = None, {}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            lines = [x for x in cell.source.splitlines() if x.startswith("#")]
-            heading = lines[-1].lstrip("#").strip() if lines else heading
-        elif cell.get("execution_count") == execution_count:
-            return heading
-    return heading
+            words = re.sub(r"^(`{3,}|~{3,}).*?^\1", "", cell.source, flags=re.M | re.S)
+            heading = (re.findall(r"^#+ +(.+?) *$", words, flags=re.M) or [heading])[-1]
+            continue
+        for output in cell.get("outputs", []):
+            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
+            found[name] = {"cell": cell.execution_count, "heading": heading}
+    return found
 
 
 def execute_all(chosen: list[Chapter], tier: str, accept_drift: bool = False) -> list[str]:
@@ -241,4 +230,8 @@ def execute_all(chosen: list[Chapter], tier: str, accept_drift: bool = False) ->
             execute(chapter, tier, accept_drift)
         except ChapterError as error:
             failures.append(str(error))
+        except (OSError, ValueError) as error:
+            failures.append(f"{chapter.name}: {error}")
+        else:
+            bar.write(f"{chapter.notebook}\n{chapter.record}", file=sys.stdout)
     return failures

@@ -1,4 +1,4 @@
-"""Pages made from the record: verdicts, runs, and the table in the README."""
+"""Pages made from the record: verdicts, runs, the table in the README, words of notebooks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from ..run import write_atomically
+from ..machine import describe
+from ..run import write_together
+from .api import api_page
 from .claims import Claim, find_result, judge, load_claims, studies
+from .plain import render
 from .record import Chapter, changed_helpers, chapters, load_record
+from .weights import weights_page
 
 __all__ = ["check_pages", "generate", "write_pages"]
 
@@ -33,7 +37,10 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 def study_title(root: Path, study: str) -> str:
     """Read the title of a study from its index page."""
     text = (root / "book" / study / "index.md").read_text(encoding="utf-8")
-    return next(x[2:].strip() for x in text.splitlines() if x.startswith("# "))
+    for line in text.splitlines():
+        if line.startswith("# "):
+            return line[2:].strip()
+    raise ValueError(f"book/{study}/index.md has no title, a line that begins with '# '")
 
 
 def _number(value: float) -> str:
@@ -109,37 +116,47 @@ def _results_page(root: Path) -> str:
 
 
 def _runs_page(root: Path) -> str:
-    rows, machines = [], Counter()
+    rows, changed, machines = [], [], Counter()
     for chapter in chapters(root):
         record = load_record(chapter)
         if record is None:
             continue
-        m, p = record["machine"], record["packages"]
+        m, p, at = record["machine"], record["packages"], record["commit"] or "none"
         machine = f"{m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, GPU: {m['gpu'] or 'none'}"
         machines[f"{machine}; Python {p['python']}, torch {p.get('torch', '-')}"] += 1
         older = changed_helpers(chapter, record)
+        if at.endswith("-dirty"):
+            changed.append(chapter.name)
         rows.append(
             [
                 f"[{chapter.name}](/book/{chapter.name}.ipynb)",
                 record["tier"],
                 record["executed_at"][:10],
+                at,
                 f"{record['wall_s'] / 60:.1f}",
-                f"{record['training_s'] / 60:.0f}" if record["training_s"] else "-",
+                f"{record['training_s'] / 3600:.1f}" if record["training_s"] else "-",
+                ", ".join(record.get("trained_on", [])) or "-",
                 f"{record['peak_memory_mb']:,.0f}",
                 f"{record['peak_gpu_memory_mb']:,.0f}" if record["peak_gpu_memory_mb"] else "-",
-                ", ".join(f"`{n}`" for n in older) or "same",
+                _listed([f"`{n}`" for n in older]) or "same",
             ]
         )
     header = [
         "chapter",
         "tier",
         "executed",
+        "commit",
         "wall, min",
-        "training, min",
+        "training, h",
+        "trained on",
         "MB",
         "GPU, MB",
         "helper",
     ]
+    dirty = (
+        "Executed with changes that their commit does not hold, in the helper package or in the "
+        f"chapter's text: {', '.join(changed)}.\n"
+    )
     listed = "\n".join(f"- {name}" for name in sorted(machines))
     return "\n".join(
         [
@@ -147,10 +164,12 @@ def _runs_page(root: Path) -> str:
             NOTICE,
             "*Wall* is the time of the recorded execution from start to end. *Training* is the "
             "sum over all training epochs when they ran, each counted in full where several ran "
-            "side by side; folds that an execution found finished in the run folder were not "
-            "trained again, so training can exceed wall time. *MB* is the peak memory of the "
-            "chapter's process. *Helper* names functions that changed since.\n",
+            "side by side; trainings that an execution found finished were not done again, so "
+            "training can exceed wall time. *Trained on* names the machines, where it was "
+            "recorded. *MB* is the peak memory of the chapter's process. *Helper* names functions "
+            "that the page uses and whose code changed since.\n",
             _table(header, rows),
+            *([dirty] if changed else []),
             "Machines and versions of these records:\n",
             listed + "\n",
         ]
@@ -158,45 +177,85 @@ def _runs_page(root: Path) -> str:
 
 
 def generate(root: Path) -> dict[Path, str]:
-    """Make the text of every generated page: path -> text."""
+    """Make the text of every generated page: path -> text.
+
+    Raises
+    ------
+    ValueError
+        If a claim, a record, a title or the README's marks are not as they must be.
+    """
     record = root / "book" / "record"
     readme = root / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or not mark:
+        raise ValueError(f"README.md needs one line {BEGIN} and one line {END} below it")
     table = _verdict_table(root)
     return {
         record / "results.md": _results_page(root),
         record / "runs.md": _runs_page(root),
         record / "_verdicts.md": NOTICE + "\n" + table,
+        root / "book" / "reference" / "api.md": api_page(root, NOTICE),
         readme: f"{before}{BEGIN}\n{table}{END}{after}",
+        **weights_page(root),
     }
 
 
-def write_pages(root: Path) -> None:
-    """Write every generated page."""
-    for path, text in generate(root).items():
-        write_atomically(path, text)
+def write_pages(root: Path) -> list[str]:
+    """Write every generated page, and the words of every notebook.
+
+    Returns
+    -------
+    list of str
+        One sentence per notebook that stays as it is: its code changed, or a word is unknown.
+    """
+    files, failures = generate(root), []
+    for chapter in chapters(root):
+        try:
+            if chapter.notebook.exists():
+                files[chapter.notebook] = render(chapter)
+        except ValueError as error:
+            failures.append(str(error))
+    write_together(files)
+    return failures
 
 
 def check_pages(root: Path) -> list[str]:
     """List generated pages that are not what the record makes."""
+    try:
+        pages = generate(root)
+    except ValueError as error:
+        return [str(error)]
     faults = []
-    for path, text in generate(root).items():
+    for path, text in pages.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             name = path.relative_to(root)
             faults.append(f"{name} is not what the record makes; run: python -m mchelpers pages")
     return faults
 
 
-def banner(chapter: Chapter) -> tuple[str, list[str]] | None:
-    """Say what made a page: one sentence, and the helper functions changed since."""
+def banner(chapter: Chapter) -> list[str] | None:
+    """Say in sentences what made a page, and what changed since of the helpers that it uses."""
     record = load_record(chapter)
     if record is None:
         return None
-    m = record["machine"]
-    device = m["gpu"] or f"{m['cpu']}, {m['cores']} cores"
-    sentence = (
-        f"Executed at the {record['tier']} tier on {record['executed_at'][:10]} ({device}; "
-        f"mchelpers at {record['helper'][:8]})."
-    )
-    return sentence, changed_helpers(chapter, record)
+    at = f", commit {record['commit']}" if record["commit"] else ""
+    said = [
+        f"Executed at the {record['tier']} tier on {record['executed_at'][:10]} "
+        f"({describe(record['machine'])}{at})."
+    ]
+    changed = changed_helpers(chapter, record)
+    if changed:
+        said.append(
+            f"Recorded with an older helper: since then the code of {_listed(changed)} changed, "
+            "which this page uses. What it shows is what the older code made; to see what today's "
+            f"makes: make chapter NAME={chapter.name} TIER={record['tier']}"
+        )
+    return said
+
+
+def _listed(names: list[str], most: int = 6) -> str:
+    """Name the first few of a list and count the rest."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

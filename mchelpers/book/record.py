@@ -1,19 +1,23 @@
 """The record of what was executed, and the lock that compares it with what is shown.
 
 A chapter is a pair: ``chapter.md`` is the source, ``chapter.ipynb`` beside it
-holds the outputs. ``book/record/<study>/<chapter>.json`` says which cells made
-those outputs, when, where and with what. The lock refuses a page whose cells,
-outputs or text are not the recorded ones.
+holds the outputs, and the same words in plain Markdown.
+``book/record/<study>/<chapter>.json`` says which cells made those outputs, when,
+where and with what. The lock refuses a page whose cells, outputs or text are
+not the recorded ones.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
+
+from ..source import Package
+from .schema import first_fault
 
 __all__ = [
     "Chapter",
@@ -21,14 +25,14 @@ __all__ = [
     "chapters",
     "check_chapter",
     "find_root",
-    "helper_functions",
     "helper_hash",
     "load_record",
     "outputs_hash",
+    "reached_code",
+    "read_page",
 ]
 
 MAX_NOTEBOOK_BYTES = 2_000_000
-SHOWN_METADATA = ("mystnb", "tags")
 
 
 @dataclass(frozen=True)
@@ -99,52 +103,17 @@ def helper_hash(root: Path) -> str:
     return digest.hexdigest()
 
 
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(getattr(body[0], "value", None), ast.Constant):
-                node.body = body[1:] or [ast.Pass()]
-    return tree
+def reached_code(root: Path, notebook) -> dict[str, str]:
+    """Digest what a chapter's code cells reach in the helper package: name -> digest."""
+    cells = [c.source for c in notebook.cells if c.cell_type == "code"]
+    files = _helper_files(root)
+    return _package(root, tuple(f.stat().st_mtime_ns for f in files)).reach_of_cells(cells)
 
 
-def helper_functions(root: Path, modules: list[str] | None = None) -> dict[str, str]:
-    """Hash each function and class of the helper package, without docstrings and comments.
-
-    Parameters
-    ----------
-    root
-        The repository.
-    modules
-        Names of the modules that count; None counts all.
-
-    Returns
-    -------
-    dict
-        ``"train.fit"`` -> first 12 digits of the hash. Module-level statements
-        stand under the module's own name.
-    """
-    found = {}
-    for file in _helper_files(root):
-        parts = file.relative_to(root).with_suffix("").parts
-        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        if modules is not None and module not in modules:
-            continue
-        short = module.partition(".")[2] or module
-        rest = []
-        for node in _without_docstrings(ast.parse(file.read_text(encoding="utf-8"))).body:
-            dump = ast.dump(node)
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                name = f"{short}.{node.name}"
-                found[name] = hashlib.sha256(dump.encode()).hexdigest()[:12]
-            elif not _is_all(node):
-                rest.append(dump)
-        found[short] = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:12]
-    return found
-
-
-def _is_all(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+@cache
+def _package(root: Path, stamps: tuple[int, ...]) -> Package:
+    """Read the helper package once for all chapters, and again when a file of it changed."""
+    return Package(root / "mchelpers")
 
 
 def cell_hashes(notebook) -> list[str]:
@@ -160,31 +129,71 @@ def outputs_hash(notebook) -> str:
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
+@lru_cache(maxsize=256)
+def _record_fault(text: bytes) -> str | None:
+    try:
+        faults = first_fault("record", json.loads(text))
+    except ValueError as error:
+        return str(error)
+    return next((f"{k}: {v}" if k else v for k, v in faults.items()), None)
+
+
 def load_record(chapter: Chapter) -> dict | None:
-    """Read a chapter's record; None if it was never executed."""
+    """Read a chapter's record; None if it was never executed.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut short, or not what ``schemas/record.json`` says.
+    """
     if not chapter.record.exists():
         return None
+    text = chapter.record.read_bytes()
+    fault = _record_fault(text)
+    if fault:
+        name = chapter.record.relative_to(chapter.root)
+        raise ValueError(f"{name} is damaged ({fault}); execute {chapter.name} again")
+    return json.loads(text)
+
+
+def read_page(path: Path):
+    """Read a chapter's text or its notebook.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The cells, and the outputs if it is a notebook.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    import jupytext
+    import nbformat
+
     try:
-        return json.loads(chapter.record.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{chapter.record} is damaged ({error}); execute the chapter again"
-        ) from error
+        if path.suffix == ".md":
+            return jupytext.read(path)
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # the readers raise whatever they stumble over
+        reason = str(error).strip().partition("\n")[0][:160]
+        raise ValueError(f"{path.name} of {path.parent.name} is damaged ({reason})") from error
+    return notebook
 
 
 def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
-    """Name the helper functions that changed since the chapter was executed.
+    """Name the helpers whose code changed since a chapter that reaches them was executed.
 
-    Only modules that the chapter used count.
+    A helper is known by its digest, so one that only moved or got another name did not change.
     """
-    then = record["functions"]
-    now = helper_functions(chapter.root, record["modules"])
-    return sorted(n for n in then.keys() | now.keys() if then.get(n) != now.get(n))
-
-
-def _shown(cell) -> tuple:
-    metadata = {k: cell.metadata[k] for k in SHOWN_METADATA if k in cell.metadata}
-    return cell.cell_type, cell.source.strip(), json.dumps(metadata, sort_keys=True)
+    now = reached_code(chapter.root, read_page(chapter.notebook))
+    then = record["code"]
+    older, newer = set(then.values()), set(now.values())
+    gone = {n for n, digest in then.items() if digest not in newer}
+    new = {n for n, digest in now.items() if digest not in older}
+    return sorted({n.rpartition(".")[2] for n in gone | new})
 
 
 def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
@@ -202,20 +211,13 @@ def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
     list of str
         One sentence per fault, empty if there is none.
     """
-    import jupytext
-    import nbformat
-
     if not chapter.notebook.exists():
         return [f"{chapter.name}: no notebook; run: make chapter NAME={chapter.name}"]
-    notebook = nbformat.read(chapter.notebook, as_version=4)
-    source = jupytext.read(chapter.source)
-    record = load_record(chapter)
-    faults = []
-    if list(map(_shown, source.cells)) != list(map(_shown, notebook.cells)):
-        faults.append(
-            "the text and the notebook differ; after a change of words alone run: "
-            f"python -m mchelpers text {chapter.name}, else execute it"
-        )
+    try:
+        notebook, record = read_page(chapter.notebook), load_record(chapter)
+    except ValueError as error:
+        return [str(error)]
+    faults = _word_faults(chapter)
     if chapter.notebook.stat().st_size > MAX_NOTEBOOK_BYTES and not allow_smoke:
         faults.append(
             f"the notebook has {chapter.notebook.stat().st_size / 1e6:.1f} MB, above 2 MB"
@@ -231,6 +233,20 @@ def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
         if record["tier"] == "smoke" and not allow_smoke:
             faults.append("it was executed at the smoke tier, which makes no results")
     return [f"{chapter.name}: {fault}" for fault in faults]
+
+
+def _word_faults(chapter: Chapter) -> list[str]:
+    from .plain import render
+
+    try:
+        if chapter.notebook.read_text(encoding="utf-8") == render(chapter):
+            return []
+    except ValueError as error:
+        return [str(error).removeprefix(f"{chapter.name}: ")]
+    return [
+        "the text and the notebook differ; after a change of words, or of another chapter's "
+        f"numbers, run: python -m mchelpers text {chapter.name}, else execute it"
+    ]
 
 
 def _output_faults(notebook) -> list[str]:

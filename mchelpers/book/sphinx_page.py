@@ -22,14 +22,9 @@ def add_banner(app, doctree: nodes.document) -> None:
     title = next(iter(doctree.findall(nodes.title)), None)
     if said is None or title is None:
         return
-    sentence, changed = said
     note = nodes.admonition(classes=["run-banner"])
     note += nodes.title("", "Recorded execution")
-    paragraph = nodes.paragraph("", sentence)
-    note += paragraph
-    if changed:
-        names = ", ".join(changed)
-        note += nodes.paragraph("", f"Recorded with an older helper; changed since: {names}.")
+    note.extend(nodes.paragraph("", sentence) for sentence in said)
     title.parent.insert(title.parent.index(title) + 1, note)
 
 

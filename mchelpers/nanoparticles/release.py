@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..contexts import quiet_pooch
 from ..data import DataError, data_folder
 from .tiles import Tiles
 
@@ -29,6 +30,7 @@ FILES = ("Bal_MedFilt_AuCdSeDots_20190726_v2.h5", "Bal_MedFilt_AuCdSeDots_201907
 _AT_ONCE = 16  # tiles held in the file's own, larger type
 
 
+@quiet_pooch()
 def fetch_nanoparticles(folder: Path | None = None) -> tuple[Path, Path]:
     """Find the study's stack of gold and CdSe, or download it from Zenodo by its DOI.
 
@@ -59,7 +61,6 @@ def fetch_nanoparticles(folder: Path | None = None) -> tuple[Path, Path]:
     if not missing:
         return targets[0], targets[1]
     by_hand = f"Or download {' and '.join(FILES)} from https://doi.org/{DOI} by hand into {folder}"
-    pooch.get_logger().setLevel("WARNING")  # its notes would stand on a chapter's page
     try:
         record = pooch.create(folder, f"doi:{DOI}/")
         record.load_registry_from_doi()

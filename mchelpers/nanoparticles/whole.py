@@ -138,18 +138,19 @@ def _child(folder: str) -> None:
     """What runs in the process of :func:`in_own_process`."""
     import torch
 
+    from ..contexts import threads
     from ..run import peak_memory_mb
 
     place = Path(folder)
     task = json.loads((place / "task.json").read_text(encoding="utf-8"))
-    torch.set_num_threads(task["threads"])
     # Whole objects, but written by the parent a moment ago.
     network, prepare = torch.load(place / "network.pt", weights_only=False)
     image = np.load(place / "image.npy")
     started = time.perf_counter()
-    labels, table = segment(
-        network, image, task["pixel_size_nm"], prepare=prepare, **task["options"]
-    )
+    with threads(task["threads"]):
+        labels, table = segment(
+            network, image, task["pixel_size_nm"], prepare=prepare, **task["options"]
+        )
     seconds = time.perf_counter() - started
     np.save(place / "labels.npy", labels)
     np.save(place / "table.npy", table)

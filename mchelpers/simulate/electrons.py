@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..install import install_line
+
 __all__ = [
     "LATTICE_NM",
     "SHEET_Z_NM",
@@ -159,7 +161,7 @@ def import_abtem():
         import ase
     except ImportError as error:
         raise ImportError(
-            "the physical simulation needs abTEM and ASE: pip install 'mchelpers[simulate]' "
+            f"the physical simulation needs abTEM and ASE: {install_line('simulate')} "
             "(or use lattice_micrographs, which needs neither)"
         ) from error
     return abtem, ase

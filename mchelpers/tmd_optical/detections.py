@@ -145,8 +145,8 @@ def mask_iou(found: Detections, true: Detections) -> np.ndarray:
     if len(found) and len(true) and found.shape != true.shape:
         raise ValueError(f"masks of {found.shape} px do not lie on an image of {true.shape} px")
     both = np.zeros((len(found), len(true)))
-    for m, (mask, box) in enumerate(zip(true.masks, true.boxes.astype(int))):
-        left, top, right, bottom = box  # nothing of the truth is outside its box
+    for m, (mask, box) in enumerate(zip(true.masks, _boxes(true.masks).astype(int))):
+        left, top, right, bottom = box  # not the boxes of a network, which cut masks
         inside = mask[top:bottom, left:right]
         both[:, m] = np.count_nonzero(found.masks[:, top:bottom, left:right] & inside, (1, 2))
     areas = [np.count_nonzero(d.masks, axis=(1, 2)) for d in (found, true)]
@@ -235,11 +235,14 @@ def match(
     return Matches(tp, found.scores, found.classes, true.classes)
 
 
-def _compute_ap():
-    """Return the AP rule of Ultralytics, kept offline by :mod:`mchelpers.tmd_optical.yolo`."""
-    from .yolo import ultralytics
-
-    return ultralytics.utils.metrics.compute_ap
+def _area_under(recall: np.ndarray, precision: np.ndarray) -> float:
+    """Integrate the best precision at each recall or beyond over 101 recalls, as COCO does."""
+    recall = np.concatenate([[0.0], recall, [recall[-1], 1.0]])
+    precision = np.concatenate([[1.0], precision, [0.0, 0.0]])
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    at = np.linspace(0, 1, 101)
+    heights = np.interp(at, recall, best)
+    return float((np.diff(at) * (heights[1:] + heights[:-1]) / 2).sum())
 
 
 def average_precision(matches: Sequence[Matches], classes: Sequence[str]) -> np.ndarray:
@@ -263,7 +266,6 @@ def average_precision(matches: Sequence[Matches], classes: Sequence[str]) -> np.
     of Ultralytics (``ultralytics.utils.metrics.compute_ap``): it closes the curve
     with a zero at full recall, so that a detector without error scores 0.995.
     """
-    compute_ap = _compute_ap()
     ap = np.full((len(classes), len(IOUS)), np.nan)
     if not matches:
         return ap
@@ -279,7 +281,7 @@ def average_precision(matches: Sequence[Matches], classes: Sequence[str]) -> np.
         ap[c] = 0
         for k in np.flatnonzero(right[-1:].any(0)):
             recall, precision = right[:, k] / there, right[:, k] / np.arange(1, len(right) + 1)
-            ap[c, k] = compute_ap(recall, precision)[0]
+            ap[c, k] = _area_under(recall, precision)
     return ap
 
 

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import contexts
 from ..data import DataError
+from ..install import install_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,7 +106,7 @@ def need(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"this needs the package {module}: pip install 'mchelpers[live]', or take the "
+            f"this needs the package {module}: {install_line('live')}, or take the "
             "engine 'PyTorch', which needs no other"
         ) from error
 
@@ -156,7 +158,7 @@ def export(detector: Detector, side: int = 640, folder: Path | None = None) -> P
     from ..train import run_folder
     from .yolo import ultralytics
 
-    key = _key(detector, side, torch.__version__, ultralytics.__version__)
+    key = _key(detector, side, torch.__version__, ultralytics().__version__)
     file = Path(run_folder() / "engines" if folder is None else folder) / f"{key}.onnx"
     if file.exists():
         return file
@@ -205,7 +207,7 @@ def open_engine(
     side
         Of the square input, px; a multiple of 32.
     threads
-        CPU cores to use.
+        CPU cores to use, in each call anew; torch's own number stays as it is.
     fast
         Multiply in bfloat16, where the processor can and the engine does.
         :attr:`Engine.precision` says what came of it.
@@ -239,10 +241,9 @@ def open_engine(
     fast = fast and autocast(torch.device("cpu"))._enabled
 
     def compute(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if torch.get_num_threads() != threads:  # Ultralytics sets its own
-            torch.set_num_threads(threads)
         tensor = torch.from_numpy(image).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
+        half = torch.autocast("cpu", torch.bfloat16, enabled=fast)
+        with contexts.threads(threads), torch.inference_mode(), half:
             prediction, prototypes = network(tensor)[0]
         return prediction.float().numpy(), prototypes.float().contiguous().numpy()
 
@@ -362,11 +363,10 @@ def agreement(one: Detections, other: Detections, iou: float = 0.9) -> float:
     float
         Twice the pairs over the objects of both; 1 if neither found any.
     """
-    from .detections import Detections, mask_iou
+    from .detections import mask_iou
 
     if not len(one) + len(other):
         return 1.0
-    other = Detections.of(other.masks, other.classes, other.scores)  # boxes that hold the masks
     overlap = mask_iou(one, other) * (one.classes[:, None] == other.classes)
     pairs = 0
     while overlap.size and overlap.max() >= iou:

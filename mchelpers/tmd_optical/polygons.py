@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..install import install_line
+
 __all__ = ["bridge", "mask_to_rings", "polygon_box", "rings_to_mask"]
 
 
@@ -17,7 +19,7 @@ def _cv2():
     try:
         import cv2
     except ImportError as error:
-        raise ImportError("polygons need OpenCV: pip install 'mchelpers[yolo]'") from error
+        raise ImportError(f"polygons need OpenCV: {install_line('yolo')}") from error
     return cv2
 
 

@@ -84,12 +84,13 @@ def coco_start(checkpoint: Path, target: Path) -> Path:
     from ..kept import save_tensors
     from .yolo import ultralytics
 
+    tasks = ultralytics().nn.tasks
     try:
-        kept = ultralytics.nn.tasks.torch_safe_load(checkpoint.resolve(), safe_only=True)[0]
+        kept = tasks.torch_safe_load(checkpoint.resolve(), safe_only=True)[0]
         network = (kept.get("ema") or kept["model"]).float()
         tensors = {k: v.detach().clone() for k, v in network.state_dict().items()}
         names = [network.names[n] for n in sorted(network.names)]
-        if not isinstance(network, ultralytics.nn.tasks.SegmentationModel):
+        if not isinstance(network, tasks.SegmentationModel):
             raise TypeError(f"a {type(network).__name__}")
     except Exception as error:
         raise ValueError(f"{checkpoint} holds no segmentation network: {error}") from error

@@ -10,41 +10,32 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import io
 import json
 import os
+import random
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..contexts import threads
+from ..install import install_line
 from ..kept import load_tensors, save_tensors
 from ..key import fingerprint
 from ..train import History, autocast, run_folder
 from .detections import Detections, match, summary
 from .objects import LabelledImage, as_rgb8, write_yolo
-
-# Ultralytics reads these while it is imported: no network, no installing, no folder in the home.
-os.environ.setdefault("YOLO_OFFLINE", "1")
-os.environ.setdefault("YOLO_VERBOSE", "false")
-os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-os.environ.setdefault("YOLO_CONFIG_DIR", str(run_folder() / "ultralytics"))
-Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
-
-try:
-    import ultralytics
-except ImportError as error:
-    raise ImportError("YOLO needs Ultralytics: pip install 'mchelpers[yolo]'") from error
-from ultralytics.data.augment import LetterBox
-from ultralytics.models.yolo.segment import SegmentationTrainer
-from ultralytics.nn.tasks import SegmentationModel
-from ultralytics.utils import nms, ops
 
 __all__ = [
     "NETWORKS",
@@ -59,6 +50,8 @@ __all__ = [
     "prepare",
     "train",
     "train_all",
+    "ultralytics",
+    "untrained",
 ]
 
 NETWORKS = ("yolov8n", "yolov8s", "yolov8m", "yolo11n", "yolo11s", "yolo11m")
@@ -130,8 +123,79 @@ class Trained:
     watched: list[int]
 
 
-class _Network(SegmentationModel):
-    """Computes in bfloat16 where that is fast; the loss stays in float32."""
+@contextlib.contextmanager
+def _contained() -> Iterator[None]:
+    """Keep Ultralytics off the network and out of the home, and put back the globals it sets."""
+    import cv2
+
+    wanted = {
+        "YOLO_OFFLINE": "1",
+        "YOLO_VERBOSE": "false",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_CONFIG_DIR": str(run_folder() / "ultralytics"),
+    }
+    wanted |= {name: os.environ[name] for name in wanted if name in os.environ}
+    Path(wanted["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
+    strict = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    with contextlib.ExitStack() as back:
+        back.enter_context(patch.dict(os.environ, wanted))
+        back.enter_context(warnings.catch_warnings())
+        back.enter_context(threads(torch.get_num_threads()))
+        back.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
+        back.callback(random.setstate, random.getstate())
+        back.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002
+        back.callback(torch.use_deterministic_algorithms, strict, warn_only=warns)
+        for place, switch in (
+            (torch.backends.cudnn, "deterministic"),
+            (torch.utils.deterministic, "fill_uninitialized_memory"),
+        ):
+            back.callback(setattr, place, switch, getattr(place, switch))
+        back.enter_context(np.printoptions())
+        back.callback(torch.set_printoptions, **vars(torch._tensor_str.PRINT_OPTS))
+        back.callback(cv2.setNumThreads, cv2.getNumThreads())
+        cv2.setNumThreads(0)  # as Ultralytics would have it, for all that comes after
+        yield
+
+
+@functools.cache
+def ultralytics() -> ModuleType:
+    """Import Ultralytics, offline and without a trace in the process or the home.
+
+    Returns
+    -------
+    module
+        With all its parts that are used here.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+
+    Notes
+    -----
+    It reads environment variables while it is imported, and sets others, warning filters,
+    OpenCV's threads and the way in which arrays are printed; afterwards all these are as
+    they were. Its settings stay in the run folder of that moment.
+    """
+    try:
+        with _contained(), patch.object(torch, "save", torch.save):  # it puts its own there
+            import ultralytics
+            import ultralytics.data.augment
+            import ultralytics.models.yolo.segment
+    except ImportError as error:
+        raise ImportError(f"YOLO needs Ultralytics: {install_line('yolo')}") from error
+    return ultralytics
+
+
+def untrained(network: str, classes: int) -> nn.Module:
+    """Build one of :data:`NETWORKS` for so many classes, with random weights."""
+    model = ultralytics().nn.tasks.SegmentationModel
+    return model(f"{network}-seg.yaml", nc=classes, verbose=False)
+
+
+class _Network:
+    """Laid over Ultralytics' network: in bfloat16 where that is fast; the loss stays in float32."""
 
     def loss(self, batch, preds=None):
         if preds is None:
@@ -148,13 +212,14 @@ def _as_float32(values):
     return type(values)(_as_float32(v) for v in values)
 
 
-class _Trainer(SegmentationTrainer):
-    """Trains, and does nothing else: scores and files are this module's."""
+class _Trainer:
+    """Laid over Ultralytics' trainer: trains, and no more: scores and files are this module's."""
 
     start: Path | None = None
 
     def get_model(self, cfg=None, weights=None, verbose=False):
-        network = _Network(cfg, nc=self.data["nc"], ch=self.data["channels"], verbose=False)
+        kind = _over(_Network, ultralytics().nn.tasks.SegmentationModel)
+        network = kind(cfg, nc=self.data["nc"], ch=self.data["channels"], verbose=False)
         if self.start is not None:
             _begin_from(network, self.start, list(self.data["names"].values()))
         return network.to(memory_format=torch.channels_last)
@@ -167,6 +232,11 @@ class _Trainer(SegmentationTrainer):
 
     def save_model(self):
         return False
+
+
+def _over(ours: type, theirs: type) -> type:
+    """Lay a class over one of Ultralytics, which is not imported before it is needed."""
+    return type(ours.__name__, (ours, theirs), {})
 
 
 def _begin_from(network: nn.Module, start: Path, classes: list[str]) -> None:
@@ -244,7 +314,7 @@ def train(
     classes = list(classes)
     begun = () if start is None else load_tensors(start)
     key = fingerprint(
-        (ultralytics.__version__, classes, dataclasses.asdict(recipe), every),
+        (ultralytics().__version__, classes, dataclasses.asdict(recipe), every),
         _overrides,
         _Network,
         _Trainer,
@@ -318,17 +388,15 @@ def _train(finished, images, classes, recipe, name, start, watch, every, progres
         bar.update()
         clock = time.perf_counter()
 
-    threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory(dir=finished.parent) as folder:
+    with _contained(), bar, tempfile.TemporaryDirectory(dir=finished.parent) as folder:
         sides = {"train": range(len(images)), "val": [0]}  # Ultralytics wants one; nobody looks
         data = write_yolo(Path(folder) / "data", images, sides, classes, allow_leaks=True)
-        trainer = _Trainer(overrides=_overrides(recipe, data, Path(folder)))
+        kind = _over(_Trainer, ultralytics().models.yolo.segment.SegmentationTrainer)
+        trainer = kind(overrides=_overrides(recipe, data, Path(folder)))
         trainer.start = start
         trainer.add_callback("on_fit_epoch_end", after_epoch)
         with contextlib.redirect_stdout(io.StringIO()):  # one bar is enough: ours
             trainer.train()
-    torch.set_num_threads(threads)  # Ultralytics sets its own
-    bar.close()
     network = trainer.ema.ema
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     note = {
@@ -391,7 +459,8 @@ def prepare(frame: np.ndarray, side: int, square: bool = False) -> tuple[Tensor,
     geometry
         For :func:`decode`.
     """
-    box = LetterBox((side, side), auto=not square, stride=32)(image=frame)
+    letterbox = ultralytics().data.augment.LetterBox
+    box = letterbox((side, side), auto=not square, stride=32)(image=frame)
     tensor = torch.from_numpy(box).permute(2, 0, 1)[None].float().div_(255)  # (1, 3, h, w)
     return tensor, Geometry(box.shape[:2], frame.shape[:2])
 
@@ -429,6 +498,7 @@ def decode(
     Detections
         In pixels of the frame; objects without a pixel are left out.
     """
+    nms, ops = ultralytics().utils.nms, ultralytics().utils.ops
     classes = prediction.shape[1] - 4 - prototypes.shape[1]
     rows = nms.non_max_suppression(
         prediction, score, iou, agnostic=agnostic, max_det=most, nc=classes, max_time_img=10
@@ -493,7 +563,7 @@ def load(path: Path) -> Detector:
     try:
         tensors, note = load_tensors(path)
         classes, side = json.loads(note["classes"]), int(note["side"])
-        network = SegmentationModel(f"{note['network']}-seg.yaml", nc=len(classes), verbose=False)
+        network = untrained(note["network"], len(classes))
         network.load_state_dict(tensors)
     except Exception as error:
         raise ValueError(f"{path} holds no weights that train() kept: {error}") from error
@@ -504,8 +574,7 @@ def load(path: Path) -> Detector:
 
 def parameters(network: str, classes: int) -> int:
     """Count the weights of a network for so many classes."""
-    model = SegmentationModel(f"{network}-seg.yaml", nc=classes, verbose=False)
-    return sum(p.numel() for p in model.parameters())
+    return sum(p.numel() for p in untrained(network, classes).parameters())
 
 
 def detect(

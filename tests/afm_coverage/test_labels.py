@@ -162,6 +162,13 @@ def test_doubt_is_small_between_two_levels_and_large_on_a_ramp():
     assert doubt.sd == pytest.approx(5 / 256, rel=0.02)
     assert doubt.high - doubt.low == pytest.approx(2 * 1.96 * 5 / 256, rel=0.15)
     assert labelling.coverage_uncertainty(ramp, 127, 5, dark=True).slope > 0
+    for threshold in (
+        127,
+        127.5,
+        127.9,
+    ):  # sure within a level: nothing else could have been chosen
+        doubt = labelling.coverage_uncertainty(ramp, threshold, 0.01)
+        assert doubt.sd == 0 and doubt.low == doubt.coverage == doubt.high == 0.5
     for threshold, delta in ((300, 5), (100, 0)):
         with pytest.raises(ValueError, match="threshold"):
             labelling.coverage_uncertainty(ramp, threshold, delta)

@@ -37,6 +37,13 @@ class Always(torch.nn.Module):
         return torch.full_like(x if self.pixels else x[:, :, 0, 0], self.value)
 
 
+def spoiled(value=np.nan):
+    """A picture with one pixel that is no number."""
+    image = noise(32, 32)
+    image[20, 9] = value
+    return image
+
+
 def noise(*shape):
     return np.random.default_rng(0).uniform(0.05, 0.95, shape).astype(np.float32)
 
@@ -188,6 +195,11 @@ def test_a_network_of_ours_at_once_and_in_tiles():
         (lambda: tiling.study_mask(Mean(), noise(32, 32), 16), "one number"),
         (lambda: tiling.rescale(noise(8, 8), scale=0.01), "leaves no pixel"),
         (lambda: tiling.rescale(noise(3, 8, 8), scale=2), "shape"),
+        (lambda: tiling.whole(Through(), spoiled()), "NaN or infinity"),
+        (lambda: tiling.sliding(Through(), spoiled(), 16), "NaN or infinity"),
+        (lambda: tiling.study_mask(Through(), spoiled(), 16), "NaN or infinity"),
+        (lambda: tiling.study_coverage(Mean(), spoiled(), 16), "NaN or infinity"),
+        (lambda: tiling.area_coverage(Mean(), spoiled(np.inf), 16, scale=2), "NaN or infinity"),
     ],
 )
 def test_what_cannot_be_tiled(call, words):

@@ -134,6 +134,16 @@ def test_xrays_stand_far_out():
     assert (counts > 5 * counts.mean()).sum() >= 5
 
 
+def test_xrays_in_the_same_pixel_add_up():
+    """About 640 of them in 64 pixels, each 5 to 30 times as high as the mean."""
+    electrons = 5.0
+    sample = replace(SMALL, light=0.0, dose=electrons / (10 * SMALL.pixel_size) ** 2)
+    sample = replace(sample, spikes_per_mpx=640 / 64e-6)
+    counts = nanoparticles.expose(np.random.default_rng(0), sample, np.ones((8, 8), np.float32))
+    expected = nanoparticles.GAIN * electrons * (64 + 17.5 * 640)
+    assert counts.sum() == pytest.approx(expected, rel=0.15)
+
+
 def test_a_repeated_call_reads_and_a_longer_one_goes_on(tmp_path):
     first = nanoparticles.particle_micrographs(SMALL, 1, 128, seed=3, folder=tmp_path)
     (file,) = tmp_path.rglob("*.npz")

@@ -238,7 +238,6 @@ def some_matches(right, surest):
 
 
 def test_scores_are_redrawn_by_growth_run():
-    pytest.importorskip("mchelpers.tmd_optical.yolo", exc_type=ImportError)
     good, bad = some_matches([True] * 4, 0.9), some_matches([False] * 4, 0.5)
     doses = [[good, good, good, good], [good, good, bad, bad]]
     scores = corruptions.redrawn_scores(doses, ["a", "a", "b", "b"], ["x"], draws=40)

@@ -1,18 +1,17 @@
 """Scores of detections against cases worked out by hand, and what must always hold."""
 
-from importlib.util import find_spec
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from conftest import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mchelpers.tmd_optical import detections
 from mchelpers.tmd_optical.detections import Detections, Matches
 from mchelpers.tmd_optical.objects import Instance, LabelledImage
-
-if find_spec("ultralytics") is None:  # not imported here: mchelpers.yolo does that, offline
-    pytest.skip("Ultralytics is not installed", allow_module_level=True)
 
 CLASSES = ("triangle", "hexagon")
 SHAPE = (40, 60)
@@ -66,6 +65,7 @@ def test_average_precision_of_a_case_worked_by_hand():
     assert both["map50"] == pytest.approx(ap[0, 0])  # the absent class does not count
 
 
+@needs("ultralytics")
 def test_average_precision_is_that_of_the_library():
     rng = np.random.default_rng(0)
     many = []
@@ -77,9 +77,33 @@ def test_average_precision_is_that_of_the_library():
         np.concatenate([getattr(m, k) for m in many]) for k in ("tp", "scores", "classes", "truth")
     ]
     ours = detections.average_precision(many, CLASSES)
-    from ultralytics.utils.metrics import ap_per_class  # now that our modules keep it offline
+    from mchelpers.tmd_optical import yolo
 
-    np.testing.assert_allclose(ours, ap_per_class(*parts)[5])
+    metrics = yolo.ultralytics().utils.metrics
+    np.testing.assert_allclose(ours, metrics.ap_per_class(*parts)[5])
+    for count in range(1, 40):
+        recall, precision = np.sort(rng.random(count)), rng.random(count)
+        ours = detections._area_under(recall, precision)
+        assert ours == metrics.compute_ap(recall, precision)[0]
+
+
+def test_scores_need_no_other_package():
+    """The classical baseline is scored where no network can be trained."""
+    code = (
+        "import sys; sys.modules['ultralytics'] = None; import numpy as np;"
+        "from mchelpers.tmd_optical.detections import IOUS, Matches, summary;"
+        "one = Matches(np.ones((1, len(IOUS)), bool), np.ones(1), np.zeros(1), np.zeros(1));"
+        "assert summary([one], ['a'])['map50'] == 0.995"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_masks_are_compared_whole_whatever_their_boxes():
+    boxes = [[5, 5, 9, 9], [0, 0, 60, 40]]  # as a network gives them: not those of the masks
+    rough = Detections.of(np.array([A, C]), [0, 1], boxes=boxes)
+    np.testing.assert_array_equal(detections.mask_iou(rough, rough), np.eye(2))
+    empty = Detections.of(np.zeros((1, *SHAPE), bool), [0])
+    assert detections.mask_iou(rough, empty).tolist() == [[0], [0]]
 
 
 def test_overlap_decides_at_which_thresholds_an_object_is_found():

@@ -4,29 +4,22 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
-
-if find_spec("ultralytics") is None:  # looked for, not imported: first mchelpers keeps it offline
-    pytest.skip("Ultralytics is not installed", allow_module_level=True)
 import torch
+from conftest import needs
 
 from mchelpers.data import DataError
 from mchelpers.tmd_optical import engines, yolo
 from mchelpers.tmd_optical.detections import Detections
 from mchelpers.train import run_folder
 
+pytestmark = needs("ultralytics")
 CLASSES = ["MoS2", "MoSe2"]
 SIDE = 64
 IMAGE = np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32)
 RUNTIMES = {"ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
-
-
-def needs(*packages):
-    missing = [p for p in packages if find_spec(p) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
 EXPORTED = [pytest.param(n, marks=needs("onnx", p)) for n, p in RUNTIMES.items()]
@@ -36,8 +29,7 @@ EXPORTED = [pytest.param(n, marks=needs("onnx", p)) for n, p in RUNTIMES.items()
 def detector():
     """A network that was never trained."""
     torch.manual_seed(0)
-    network = yolo.SegmentationModel("yolo11n-seg.yaml", nc=2, verbose=False)
-    return yolo.Detector(network.eval(), CLASSES, SIDE)
+    return yolo.Detector(yolo.untrained("yolo11n", 2).eval(), CLASSES, SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +45,7 @@ def expected(detector):
 
 
 def test_pytorch_computes_the_network_on_as_many_threads_as_asked(detector, expected):
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     engine = engines.open_engine("PyTorch", detector, SIDE, threads=2, classes=CLASSES)
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(before)
     assert (engine.name, engine.side, engine.precision) == ("PyTorch", SIDE, "float32")
     for value, wanted, shape in zip(engine(IMAGE), expected, [(1, 38, 84), (1, 32, 16, 16)]):
         assert value.shape == shape and value.dtype == np.float32
@@ -65,6 +53,19 @@ def test_pytorch_computes_the_network_on_as_many_threads_as_asked(detector, expe
     fast = engines.open_engine("PyTorch", detector, SIDE, threads=1, fast=True)
     assert fast.precision in ("float32", "bfloat16")
     assert all(v.dtype == np.float32 for v in fast(torch.from_numpy(IMAGE)))
+
+
+def test_threads_are_set_in_each_call_and_put_back(detector, monkeypatch):
+    seen = []
+    see = detector.network.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    monkeypatch.setattr(engines, "_fused", lambda found: found.network)
+    before = torch.get_num_threads()
+    one, two = (engines.open_engine("PyTorch", detector, SIDE, threads=n) for n in (1, 2))
+    for engine in (one, two, one):
+        engine(IMAGE)
+        assert torch.get_num_threads() == before
+    see.remove()
+    assert seen == [1, 2, 1, 2, 1]  # both see an image when they are opened
 
 
 @pytest.mark.parametrize("name", EXPORTED)
@@ -134,7 +135,7 @@ def test_a_file_that_is_missing_cut_or_of_other_classes_is_refused(name, file, t
 @pytest.mark.parametrize("name", list(RUNTIMES))
 def test_a_missing_package_is_named(name, detector, monkeypatch):
     monkeypatch.setitem(sys.modules, RUNTIMES[name], None)  # as if it were not installed
-    with pytest.raises(ImportError, match=rf"{RUNTIMES[name]}: pip install 'mchelpers\[live\]'"):
+    with pytest.raises(ImportError, match=rf"{RUNTIMES[name]}: pip install .*\[live\]"):
         engines.open_engine(name, detector, SIDE)
     assert not (run_folder() / "engines").exists()  # nothing was exported in vain
 

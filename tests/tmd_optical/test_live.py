@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,7 +102,7 @@ def test_without_a_display_the_stage_is_offered(monkeypatch):
 
 def test_what_a_screen_needs_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mss", None)  # as if it were not installed
-    with pytest.raises(ImportError, match=r"mss: pip install 'mchelpers\[live\]'"):
+    with pytest.raises(ImportError, match=r"mss: pip install 'micrographs-measured\[live\] @ git"):
         screens.Screen()
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RuntimeError, match="no Xvfb on the PATH"):
@@ -139,6 +140,7 @@ def test_a_simulated_wafer_knows_its_crystals(tmp_path):
     assert again.categories == wafer.categories
 
 
+@needs("ultralytics")
 @pytest.mark.parametrize("shape", [(64, 64), (128, 128), (96, 200), (200, 37), (30, 41)])
 def test_frames_fit_as_the_network_was_trained(shape):
     frame = np.random.default_rng(2).integers(0, 256, (*shape, 3), np.uint8)
@@ -146,17 +148,20 @@ def test_frames_fit_as_the_network_was_trained(shape):
     height, width = picture.shape[:2]
     inside = image[0, :, top : top + height, left : left + width]
     np.testing.assert_allclose(inside, picture.transpose(2, 0, 1) / 255, atol=1e-6)
-    yolo = pytest.importorskip("mchelpers.tmd_optical.yolo", exc_type=ImportError)
+    from mchelpers.tmd_optical import yolo
+
     tensor, _ = yolo.prepare(frame, SIDE, square=True)
     np.testing.assert_allclose(image, tensor.numpy(), atol=1e-6)
 
 
+@needs("ultralytics")
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 40))
 def test_objects_and_masks_are_those_of_the_detector(seed, count):
     """Against Ultralytics' own suppression and masks, on random answers of a network."""
-    yolo = pytest.importorskip("mchelpers.tmd_optical.yolo", exc_type=ImportError)
     import torch
+
+    from mchelpers.tmd_optical import yolo
 
     rng = np.random.default_rng(seed)
     left, top = rng.uniform(-5, 50, (2, count))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,7 +113,6 @@ def matches(right):
 
 
 def test_gain_is_that_of_the_summaries():
-    pytest.importorskip("mchelpers.tmd_optical.yolo", exc_type=ImportError)
     from mchelpers.tmd_optical.detections import summary
 
     low, high = [matches(1)] * 6, [matches(3)] * 6
@@ -160,20 +160,20 @@ def test_simulated_flakes(tmp_path):
         flakes.simulated_flakes(1, size=(32, 160), folder=tmp_path)
 
 
+@needs("ultralytics")
 def test_a_checkpoint_becomes_a_start(tmp_path):
-    pytest.importorskip("mchelpers.tmd_optical.yolo", exc_type=ImportError)
     import torch
 
     from mchelpers.kept import load_tensors
     from mchelpers.tmd_optical import yolo
 
-    network = yolo.SegmentationModel("yolo11n-seg.yaml", nc=5, verbose=False)
+    network = yolo.untrained("yolo11n", 5)
     network.names = dict(enumerate("abcde"))
     file = tmp_path / "yolo11n-seg.pt"
     torch.save({"model": network.half(), "ema": None}, file)
     start = transfer.coco_start(file, tmp_path / "start.safetensors")
     assert yolo.load(start).classes == list("abcde")
-    fresh = yolo.SegmentationModel("yolo11n-seg.yaml", nc=2, verbose=False)
+    fresh = yolo.untrained("yolo11n", 2)
     before = {k: v.clone() for k, v in fresh.state_dict().items()}
     yolo._begin_from(fresh, start, ["thin", "thick"])
     tensors, after = load_tensors(start)[0], fresh.state_dict()
@@ -183,8 +183,8 @@ def test_a_checkpoint_becomes_a_start(tmp_path):
     assert new and all(torch.equal(after[k], before[k]) for k in new)
 
 
+@needs("ultralytics")
 def test_what_is_no_checkpoint_is_refused(tmp_path):
-    pytest.importorskip("mchelpers.tmd_optical.yolo", exc_type=ImportError)
     with pytest.raises(FileNotFoundError, match="download"):
         transfer.coco_start(tmp_path / "yolo11n-seg.pt", tmp_path / "start.safetensors")
     (tmp_path / "yolo11n-seg.pt").write_bytes(b"nothing")

@@ -2,24 +2,23 @@
 
 import dataclasses
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
-
-yolo = pytest.importorskip(
-    "mchelpers.tmd_optical.yolo", exc_type=ImportError
-)  # sets what Ultralytics reads
 import torch
+from conftest import REPOSITORY, needs, process_globals
 
 from mchelpers.kept import load_tensors
 from mchelpers.tmd_optical import tasks as tmd
+from mchelpers.tmd_optical import yolo
 from mchelpers.tmd_optical.objects import Instance, LabelledImage
 from mchelpers.train import run_folder
 
+pytestmark = needs("ultralytics")
 TINY = yolo.Recipe(epochs=1, side=64, batch=2, mosaic=0.0)
 
 
@@ -70,14 +69,10 @@ def test_another_process_finds_it_too(trained):
 
 def test_the_same_seed_gives_the_same_weights(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("MCHELPERS_RUNS", str(tmp_path))
-    state = torch.get_rng_state()
-    threads = torch.get_num_threads()
     again = yolo.train(_images(), "ab", TINY, name="tiny", watch=_images(1), progress=False)
     assert again.weights.name == trained.weights.name
     one, other = load_tensors(again.weights)[0], load_tensors(trained.weights)[0]
     assert all(torch.equal(one[k], other[k]) for k in other)
-    assert torch.get_num_threads() == threads
-    torch.set_rng_state(state)
 
 
 def test_another_seed_gives_another_network(trained, tmp_path, monkeypatch):
@@ -88,18 +83,58 @@ def test_another_seed_gives_another_network(trained, tmp_path, monkeypatch):
     assert any(not torch.equal(one[k], two[k]) for k in one)
 
 
-def test_nothing_lands_in_the_home_or_the_working_folder(trained):
-    from ultralytics.utils import SETTINGS_FILE, USER_CONFIG_DIR
+IMPORTED = """
+import os, sys, warnings
+import cv2, numpy, torch
+def now():
+    seen = dict(os.environ), warnings.filters[:], numpy.get_printoptions(), torch.save
+    return *seen, str(torch._tensor_str.PRINT_OPTS), cv2.getNumThreads(), torch.get_num_threads()
+before = now()
+from mchelpers.tmd_optical import yolo
+assert "ultralytics" not in sys.modules
+assert now() == before and not os.listdir()
+assert yolo.parameters("yolo11n", 2) > 0 and now() == before
+"""
 
-    assert Path(os.environ["YOLO_CONFIG_DIR"]) in USER_CONFIG_DIR.parents
-    assert USER_CONFIG_DIR in SETTINGS_FILE.parents
+
+def test_ultralytics_is_imported_without_a_trace(tmp_path):
+    """Neither in the process, nor in the home and the working folder."""
+    home, work, runs = (tmp_path / name for name in ("home", "work", "own"))
+    home.mkdir(), work.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("YOLO_", "XDG_"))}
+    environment |= {"HOME": str(home), "MCHELPERS_RUNS": str(runs), "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-c", IMPORTED], env=environment, cwd=work, check=True)
+    assert not list(home.rglob("*")) and not list(work.iterdir())
+    assert [p.name for p in runs.iterdir()] == ["ultralytics"]
+
+
+def test_a_training_that_fails_leaves_nothing_changed(tmp_path, monkeypatch):
+    monkeypatch.setenv("MCHELPERS_RUNS", str(tmp_path))
+    before = process_globals(), random.getstate(), torch.get_rng_state()
+    trainer = yolo.ultralytics().models.yolo.segment.SegmentationTrainer
+
+    def fail(self):
+        assert torch.are_deterministic_algorithms_enabled()
+        torch.set_num_threads(3)
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(trainer, "train", fail)
+    with pytest.raises(RuntimeError, match="no memory"):
+        yolo.train(_images(), "ab", TINY, name="tiny", progress=False)
+    after = process_globals(), random.getstate(), torch.get_rng_state()
+    assert after[:2] == before[:2] and torch.equal(after[2], before[2])
+    assert not torch.backends.cudnn.deterministic
+    assert [p.name for p in tmp_path.iterdir() if p.name != "ultralytics"] == []
+
+
+def test_nothing_of_a_training_lands_in_the_working_folder(trained):
     assert not Path("runs").exists() and not Path("yolo11n-seg.yaml").exists()
 
 
 def test_transfer_takes_over_all_but_unknown_classes(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("MCHELPERS_RUNS", str(tmp_path))
     start, _ = load_tensors(trained.weights)
-    network = yolo._Network("yolo11n-seg.yaml", nc=2, verbose=False)
+    network = yolo.untrained("yolo11n", 2)
     fresh = {k: v.clone() for k, v in network.state_dict().items()}
     yolo._begin_from(network, trained.weights, ["c", "d"])
     now = network.state_dict()

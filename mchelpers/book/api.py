@@ -1,0 +1,43 @@
+"""The page of the package's functions: made from the folders, so that it lists them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["api_page"]
+
+INTRODUCTION = """\
+# API
+
+{notice}
+The package `mchelpers` holds what chapters share. What every study uses is at the top; what one
+study uses is in the room named like its chapters; what makes the book is in `book`. A field's
+library is used directly where it does a thing well. Each module is imported when it is first used,
+so that `import mchelpers` costs almost nothing.
+
+```{{eval-rst}}
+.. autofunction:: mchelpers.start
+```
+"""
+
+
+def _modules(folder: Path) -> list[str]:
+    return [file.stem for file in sorted(folder.glob("*.py")) if not file.stem.startswith("_")]
+
+
+def _room(title: str, modules: list[str], package: str = "") -> str:
+    intro = [f".. automodule:: {package}\n   :no-members:\n"] if package else []
+    listed = [f".. automodule:: {module}\n   :members:\n" for module in modules]
+    return "\n".join([f"## {title}\n", "```{eval-rst}", *intro, *listed]) + "```\n"
+
+
+def api_page(root: Path, notice: str) -> str:
+    """Make the page: the core first, then each folder."""
+    folder = root / "mchelpers"
+    top = [f"mchelpers.{module}" for module in _modules(folder)]
+    parts = [INTRODUCTION.format(notice=notice), _room("The core", top)]
+    for init in sorted(folder.glob("*/__init__.py")):
+        package = f"mchelpers.{init.parent.name}"
+        modules = [f"{package}.{module}" for module in _modules(init.parent)]
+        parts.append(_room(init.parent.name, modules, package))
+    return "\n".join(parts)
