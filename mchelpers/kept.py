@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from . import plan
 from .contexts import seeded, threads
 from .key import fingerprint
+from .machine import describe_device
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "half",
     "load_network",
     "load_tensors",
-    "machine",
     "save_tensors",
     "trained_on",
 ]
@@ -143,7 +142,7 @@ class Training:
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
-        note = {"history": json.dumps(asdict(history)), "trained_on": machine(device)}
+        note = {"history": json.dumps(asdict(history)), "trained_on": describe_device(device)}
         return half(model.state_dict()), note
 
 
@@ -346,17 +345,6 @@ def find_file(name: str) -> Path:
         return beside if beside.exists() else fetch(f"weights/{name}")
     except DataError:  # not to be had now: it can be trained
         return own
-
-
-def machine(device: str | torch.device = "cpu") -> str:
-    """Name the processor that trains."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def trained_on(file: Path) -> str | None:
