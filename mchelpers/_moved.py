@@ -78,12 +78,16 @@ MODULES = {
 }
 
 OBJECTS = {  # those that left their module
+    ("augment", "micrograph"): "graphene_hrtem.views",
+    ("augment", "predict_symmetric"): "graphene_hrtem.views",
+    ("augment", "rotate_fill"): "nanoparticles.rotation",
+    ("data", "load_graphene"): "graphene_hrtem.images",
     ("lattice", "radial_spectrum"): "metrics",
+    ("metrics", "auc_per_image"): "graphene_hrtem.scores",
+    ("metrics", "surface_dice"): "graphene_hrtem.scores",
     ("models", "ParticleUNet"): "nanoparticles.network",
     ("patches", "Split"): "data",
     ("patches", "split_samples"): "data",
-    ("simulate.graphene", "LATTICE_NM"): "simulate.electrons",
-    ("simulate.graphene", "PLANE_SPACING_NM"): "simulate.electrons",
     ("simulate.graphene", "amorphous_carbon"): "simulate.electrons",
     ("simulate.graphene", "projected_mask"): "simulate.electrons",
     ("simulate.growth", "rough_surface"): "simulate.fields",

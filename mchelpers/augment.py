@@ -1,27 +1,24 @@
-"""Changes of a micrograph that leave its label true, in training and at prediction.
+"""Changes of a micrograph that leave its label true.
 
-An HRTEM image has no preferred direction, its atoms may be black or white (the
-defocus decides), and its magnification varies from session to session: flips
-and turns, inversion of the contrast and zooms make new micrographs of old ones.
-Plain torch on whole batches; the generator passed in makes every draw
-repeatable.
+A micrograph has no preferred direction, and its magnification varies from session to
+session: flips, turns and zooms make new micrographs of old ones. Plain torch
+on whole batches; the generator passed in makes every draw repeatable.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+
+from ._moved import find_object
 
 __all__ = [
     "affine",
     "crop",
-    "invert",
-    "micrograph",
-    "predict_symmetric",
-    "rotate_fill",
     "symmetry",
     "turn",
 ]
@@ -78,24 +75,6 @@ def symmetry(images: Tensor, targets: Tensor, generator: torch.Generator) -> tup
         torch.stack([turn(image, n) for image, n in zip(images, numbers)]),
         torch.stack([turn(target, n) for target, n in zip(targets, numbers)]),
     )
-
-
-def invert(images: Tensor, generator: torch.Generator, channels: tuple[int, ...] = (0,)) -> Tensor:
-    """Invert the contrast of half of the images (black atoms become white).
-
-    Parameters
-    ----------
-    images
-        (B, C, H, W) float of mean 0, as z-scored images are.
-    generator
-        Source of the draws.
-    channels
-        Channels that have a sign; a map of local energy, say, has none.
-    """
-    sign = 1 - 2 * torch.randint(2, (len(images), 1, 1, 1), generator=generator).to(images)
-    images = images.clone()
-    images[:, list(channels)] *= sign
-    return images
 
 
 def affine(
@@ -183,135 +162,4 @@ def crop(
     return cut(images), cut(targets)
 
 
-def rotate_fill(
-    images: Tensor,
-    targets: Tensor,
-    generator: torch.Generator,
-    fill: str = "wrap",
-    side: int | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Turn each image and its target by any angle and mirror them at random.
-
-    The corners that turn in from outside are filled with the image itself:
-    continued on the other side (``"wrap"``, which tears particles apart) or
-    mirrored at the edge (``"reflect"``, which does not).
-
-    Parameters
-    ----------
-    images
-        (B, C, H, H) float; interpolated between four pixels.
-    targets
-        (B, H, H) or (B, K, H, H) of any number type; the nearest pixel is taken, so
-        that class numbers stay class numbers.
-    generator
-        Source of the draws.
-    fill
-        ``"wrap"`` or ``"reflect"``.
-    side
-        Return a random square of this side out of the turned image. The
-        pixels outside it are never computed. None returns it whole.
-
-    Returns
-    -------
-    images, targets
-        Same types, H or ``side`` px wide.
-
-    Raises
-    ------
-    ValueError
-        If the fill is another word, images are not square, or smaller than ``side``.
-
-    Notes
-    -----
-    Groschner et al., Microsc. Microanal. 27, 549 (2021) turn and mirror by a
-    Keras generator, with ``"wrap"`` in their code.
-    """
-    count, _, height, width = images.shape
-    side = height if side is None else side
-    if fill not in ("wrap", "reflect"):
-        raise ValueError(f"fill must be 'wrap' or 'reflect', got {fill!r}")
-    if height != width or side > height:
-        raise ValueError(f"cannot turn a square of {side} px out of {height} x {width} px")
-    draws = torch.rand(count, 3, generator=generator)
-    mirror = 1 - 2 * torch.randint(2, (count, 2), generator=generator)  # the other two by turning
-    corner = torch.floor(draws[:, 1:] * (height - side + 1))  # (count, 2): column, row
-    middle = (height - 1) / 2
-    steps = torch.arange(side) - middle
-    x = (corner[:, :1] + steps)[:, None, :] * mirror[:, 0, None, None]  # (count, 1, side)
-    y = (corner[:, 1:] + steps)[:, :, None] * mirror[:, 1, None, None]  # (count, side, 1)
-    angle = (2 * math.pi * draws[:, 0])[:, None, None]
-    grid = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], -1)
-    grid = grid.to(images) + middle  # (count, side, side, 2), in px: column, row
-    rest = targets if targets.ndim == 4 else targets[:, None]
-    if fill == "wrap":
-        # One pixel of the other side around the image, and every place folded into it.
-        grid = torch.remainder(grid + 0.5, height) + 0.5
-        images = functional.pad(images, (1, 1, 1, 1), mode="circular")
-        rest = functional.pad(rest.to(images), (1, 1, 1, 1), mode="circular")
-    grid = (2 * grid + 1) / images.shape[-1] - 1  # grid_sample counts from edge to edge, -1 to 1
-    options = dict(padding_mode="reflection", align_corners=False)
-    images = functional.grid_sample(images, grid, mode="bilinear", **options)
-    rest = functional.grid_sample(rest.to(images), grid, mode="nearest", **options)
-    return images, (rest if targets.ndim == 4 else rest[:, 0]).to(targets.dtype)
-
-
-def micrograph(
-    images: Tensor,
-    targets: Tensor,
-    generator: torch.Generator,
-    signed: tuple[int, ...] = (0,),
-    share: float = 0.5,
-    zoom: tuple[float, float] = (0.7, 1.4),
-) -> tuple[Tensor, Tensor]:
-    """Draw a new micrograph from an old one: :func:`affine`, then symmetry and inversion.
-
-    Parameters
-    ----------
-    images
-        (B, C, H, H) float, z-scored.
-    targets
-        (B, K, H, H) float of 0 and 1.
-    generator
-        Source of the draws.
-    signed
-        Channels that inversion turns over.
-    share, zoom
-        As for :func:`affine`.
-    """
-    images, targets = affine(images, targets, generator, share, zoom)
-    images, targets = symmetry(images, targets, generator)
-    return invert(images, generator, signed), targets
-
-
-def predict_symmetric(
-    model: nn.Module,
-    images: Tensor,
-    views: int = 8,
-    batch_size: int = 4,
-    device: str | torch.device = "cpu",
-) -> Tensor:
-    """Average a network's logits over views of the same image (test-time augmentation).
-
-    Parameters
-    ----------
-    model
-        Network from (B, C, H, W) to (B, K, H, W).
-    images
-        (N, C, H, H) float32.
-    views
-        How many of the eight symmetries; the cost grows with it.
-    batch_size, device
-        As for :func:`mchelpers.train.predict`.
-
-    Returns
-    -------
-    (N, K, H, H) float32
-    """
-    from .train import predict
-
-    total = 0
-    for number in range(views):
-        turned = turn(images, number).contiguous()
-        logits = predict(model, turned, batch_size=batch_size, device=device)
-        total = total + turn(logits, number, back=True)
-    return total / views
+__getattr__ = partial(find_object, "augment")  # old names of recorded chapters

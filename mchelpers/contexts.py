@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["quiet_pooch", "seeded", "threads"]
+__all__ = ["seeded", "threads"]
 
 
 @contextmanager
@@ -35,17 +35,3 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
-
-
-@contextmanager
-def quiet_pooch() -> Iterator[None]:
-    """Keep the notes of pooch, which would stand on a chapter's page, to its warnings."""
-    import pooch
-
-    logger = pooch.get_logger()
-    before = logger.level
-    logger.setLevel("WARNING")
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -1,97 +1,30 @@
-"""Labelled micrographs: where they come from, and how to load them.
+"""Labelled micrographs: how they are held, read, made even and split.
 
-Real data is never part of this repository. ``registry.csv`` lists each file
-with its sha256 and the address of one pinned version; files are looked for in
-the folder named by ``MCHELPERS_DATA`` (else in the user's cache) and downloaded
-only when they are not there.
+Real data is never part of this repository; :mod:`mchelpers.downloads` finds its files.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import os
-import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
+from functools import partial
 from math import comb
 from pathlib import Path
 
 import numpy as np
 
+from ._moved import find_object
+from .downloads import DataError, data_folder, fetch, fetch_all, registry  # noqa: F401
+
 __all__ = [
-    "DATASETS",
-    "DataError",
-    "Dataset",
     "Micrographs",
-    "data_folder",
-    "fetch",
-    "load_graphene",
+    "Split",
+    "bernstein",
+    "bezier_background",
     "read_mask",
     "read_micrograph",
-    "registry",
-    "bezier_background",
-    "bernstein",
+    "split_samples",
     "zscore",
 ]
-
-
-class DataError(RuntimeError):
-    """A data file is missing, damaged or unreadable; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What a reader must know about a data set before using it."""
-
-    name: str
-    title: str
-    source: str
-    licence: str
-    citation: str
-    notes: str
-
-
-DATASETS = {
-    d.name: d
-    for d in (
-        Dataset(
-            "graphene_hrtem",
-            "HRTEM of polycrystalline graphene with contaminant masks",
-            "https://github.com/lbnlcomputerarch/graphene-u-net",
-            "LBNL BSD-3-style licence (The Regents of the University of California, 2021)",
-            "sadre2021",
-            "131 images of 256 x 256 px, 8 bit, stretched image by image; three masks are empty; "
-            "the pixel size was not published",
-        ),
-        Dataset(
-            "graphene_sem",
-            "SEM of CVD graphene on copper with graphene masks",
-            "https://github.com/nanoMFG/unet-sem",
-            "MIT (University of Illinois)",
-            "",
-            "73 images of 1280 x 1024 px, 8 bit; hand-made masks with visible errors",
-        ),
-        Dataset(
-            "flakes",
-            "Optical micrographs of exfoliated flakes with instance masks",
-            "https://github.com/Jaluus/MaskTerial",
-            "MIT",
-            "",
-            "40 images of 1920 x 1200 px, RGB, 18 of them labelled; only thin flakes are labelled",
-        ),
-        Dataset(
-            "wse2_results",
-            "Released per-image predictions of the WSe2 coverage study",
-            "https://github.com/reinhart-group/wse2_coverage",
-            "MIT",
-            "",
-            "6 CSV files: coverage and IoU of each full image",
-        ),
-    )
-}
 
 
 @dataclass
@@ -131,91 +64,6 @@ class Micrographs:
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-@cache
-def registry() -> dict[str, tuple[str, int, str]]:
-    """Read the list of files: path -> (sha256, bytes, url)."""
-    text = resources.files("mchelpers").joinpath("registry.csv").read_text()
-    rows = csv.DictReader(text.splitlines())
-    return {r["path"]: (r["sha256"], int(r["bytes"]), r["url"]) for r in rows}
-
-
-def data_folder() -> Path:
-    """Return the folder of real data: ``MCHELPERS_DATA``, else the user's cache."""
-    chosen = os.environ.get("MCHELPERS_DATA")
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    import pooch
-
-    return Path(pooch.os_cache("mchelpers"))
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def fetch(path: str, folder: Path | None = None, files: dict | None = None) -> Path:
-    """Find one registered file, downloading it if it is not there yet.
-
-    Parameters
-    ----------
-    path
-        Path as the registry spells it.
-    folder
-        Where to look and to save. By default :func:`data_folder`.
-    files
-        A registry to use in place of the package's own.
-
-    Returns
-    -------
-    Path
-        The file on this machine, its hash checked.
-
-    Raises
-    ------
-    DataError
-        If the path is not registered, the file has the wrong hash, the folder
-        cannot be written, or the download fails or is cut short.
-    """
-    import pooch
-
-    files = registry() if files is None else files
-    folder = data_folder() if folder is None else Path(folder)
-    if path not in files:
-        raise DataError(f"{path!r} is not in the registry; see mchelpers.data.registry()")
-    sha256, size, url = files[path]
-    target = folder / path
-    if target.exists():
-        found = _sha256(target)
-        if found != sha256:
-            raise DataError(
-                f"{target} is not the registered file: sha256 {found[:12]}..., expected "
-                f"{sha256[:12]}... ({target.stat().st_size} bytes, expected {size}). Delete it and "
-                f"run again to download it from {url}"
-            )
-        return target
-    pooch.get_logger().setLevel("WARNING")  # its notes would stand on a chapter's page
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        quiet = pooch.HTTPDownloader(progressbar=False, timeout=30)
-        pooch.retrieve(url, f"sha256:{sha256}", target.name, target.parent, downloader=quiet)
-    except PermissionError as error:
-        raise DataError(
-            f"{target} is missing and {folder} cannot be written; set MCHELPERS_DATA to a folder "
-            "of your own"
-        ) from error
-    except ValueError as error:  # pooch: the hash of what came down is wrong
-        raise DataError(
-            f"{url} came down damaged or cut short (wrong sha256), nothing was kept; run again, "
-            f"and if it stays so download it by hand to {target}"
-        ) from error
-    except OSError as error:  # requests' exceptions are OSErrors
-        raise DataError(
-            f"{target} is not on this machine and could not be downloaded from {url}: {error}. "
-            "Check the network, or set MCHELPERS_DATA to a folder that holds the file"
-        ) from error
-    return target
 
 
 def read_micrograph(path: Path) -> np.ndarray:
@@ -287,48 +135,6 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
         raise DataError(f"{path} has shape {mask.shape}, its image has {shape}")
     top = np.iinfo(mask.dtype).max if mask.dtype.kind in "ui" else 1
     return mask > top / 2
-
-
-def _fetch_all(paths: list[str]) -> list[Path]:
-    from tqdm.auto import tqdm
-
-    folder = data_folder()
-    missing = sum(not (folder / p).exists() for p in paths)
-    with ThreadPoolExecutor(8) as pool:
-        found = pool.map(fetch, paths)
-        return list(tqdm(found, total=len(paths), desc="download", disable=not missing))
-
-
-def load_graphene() -> Micrographs:
-    """Load the 131 labelled HRTEM images of graphene of Sadre et al. (2021).
-
-    Returns
-    -------
-    Micrographs
-        Images (131, 256, 256) float32 in 0..255, masks of the contaminant,
-        groups ``series`` (images of one focal or time series) and ``date``
-        (day of acquisition), sorted by name.
-    """
-    stem = "graphene_hrtem/training_images/"
-    label_paths = sorted(p for p in registry() if p.startswith(stem) and p.endswith("_LABEL.png"))
-    image_paths = [p.replace("_LABEL", "") for p in label_paths]
-    files = _fetch_all(image_paths + label_paths)
-    image_files, label_files = files[: len(image_paths)], files[len(image_paths) :]
-    images = np.stack([read_micrograph(f) for f in image_files])
-    masks = np.stack([read_mask(f, images.shape[1:]) for f in label_files])
-    names = [f.stem for f in image_files]
-    digest = hashlib.sha256("".join(registry()[p][0] for p in image_paths + label_paths).encode())
-    return Micrographs(
-        images=images,
-        masks=masks,
-        names=names,
-        groups={
-            "series": np.array([re.sub(r"_layer_\d+$", "", n) for n in names]),
-            "date": np.array([n[:9] for n in names]),
-        },
-        kind="real",
-        sha256=digest.hexdigest(),
-    )
 
 
 def bernstein(count: int, degree: int) -> np.ndarray:
@@ -462,3 +268,6 @@ def split_samples(samples: np.ndarray, validation: int = 5, test: int = 6, seed:
     sides = np.split(order, [test, test + validation])
     test_side, validation_side, train_side = (np.flatnonzero(np.isin(samples, s)) for s in sides)
     return Split(train_side, validation_side, test_side)
+
+
+__getattr__ = partial(find_object, "data")  # old names of recorded chapters

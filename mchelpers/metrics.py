@@ -1,34 +1,37 @@
 """Scores of binary masks: per image and pooled, with empty masks both ways.
 
 Source of the definitions: Sadre et al., Microsc. Microanal. 27, 804 (2021),
-section *Quantitative Comparison*; boundary tolerance after Nikolov et al.,
-J. Med. Internet Res. 23, e26151 (2021).
+section *Quantitative Comparison*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
+from ._moved import find_object
+
 __all__ = [
-    "windowed_amplitude",
-    "radial_spectrum",
     "SCORES",
-    "auc_per_image",
     "bootstrap",
+    "check_masks",
     "confusion",
     "macro",
     "oracle_threshold",
     "per_image",
     "pooled",
-    "surface_dice",
+    "radial_spectrum",
+    "redraw",
+    "windowed_amplitude",
 ]
 
 SCORES = ("accuracy", "balanced_accuracy", "jaccard", "f1", "precision", "recall")
+"""Names of what :func:`per_image` and :func:`pooled` measure."""
 
 
-def _checked(masks: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def check_masks(masks: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     masks, truth = np.asarray(masks), np.asarray(truth)
     if masks.shape != truth.shape or masks.ndim != 3:
         raise ValueError(
@@ -61,7 +64,7 @@ def confusion(masks: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = 
     ValueError
         If shapes differ or an array is not boolean.
     """
-    masks, truth = _checked(masks, truth)
+    masks, truth = check_masks(masks, truth)
     counted = np.ones_like(truth) if ignore is None else np.broadcast_to(~ignore, truth.shape)
     cells = (masks & truth, masks & ~truth, ~masks & truth, ~masks & ~truth)
     return np.stack([(c & counted).sum((1, 2)) for c in cells], axis=1)
@@ -122,12 +125,58 @@ def macro(
     return {k: float(v.mean()) for k, v in per_image(masks, truth, ignore, empty).items()}
 
 
+def oracle_threshold(scores: np.ndarray, truth: np.ndarray, steps: int = 64) -> np.ndarray:
+    """Find, for each image, the threshold that its own label likes best.
+
+    Not a method, for it looks at the answer: it is the ceiling that any
+    choice of threshold could reach with these scores.
+
+    Parameters
+    ----------
+    scores
+        (N, H, W) float, larger means more likely labelled.
+    truth
+        (N, H, W) bool.
+    steps
+        Thresholds tried per image, at quantiles of its scores.
+
+    Returns
+    -------
+    (N,) float
+        ``scores > threshold`` has the best F1; the image's maximum where the
+        label is empty (so that the prediction is empty too).
+    """
+    best = np.empty(len(scores))
+    for n, (score, mask) in enumerate(zip(scores, truth)):
+        if not mask.any():
+            best[n] = score.max()
+            continue
+        levels = np.quantile(score, np.linspace(0, 1, steps + 1)[:-1])
+        f1 = [macro((score > t)[None], mask[None])["f1"] for t in levels]
+        best[n] = levels[int(np.argmax(f1))]
+    return best
+
+
 def pooled(
     masks: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None, empty: float = 0.0
 ) -> dict[str, float]:
     """Score all pixels as if they were one image: every pixel counts the same."""
     counts = confusion(masks, truth, ignore).sum(0)
     return {k: float(v) for k, v in _ratios(counts, empty).items()}
+
+
+def redraw(groups: np.ndarray, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Draw whole groups with replacement, as many as there are, again and again.
+
+    Yields
+    ------
+    (n,) int
+        Numbers of the members of the groups drawn; a group drawn twice is there twice.
+    """
+    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    for _ in range(draws):
+        picked = rng.integers(0, len(members), len(members))
+        yield np.concatenate([members[i] for i in picked])
 
 
 def bootstrap(
@@ -168,102 +217,13 @@ def bootstrap(
     labels = np.arange(len(values)) if groups is None else np.asarray(groups)
     if len(labels) != len(values):
         raise ValueError(f"{len(values)} values but {len(labels)} group labels")
-    members = [np.flatnonzero(labels == g) for g in np.unique(labels)]
-    if len(members) < 2:
+    if len(np.unique(labels)) < 2:
         raise ValueError("an interval needs at least two groups")
     rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(members), (draws, len(members)))
-    stats = [statistic(values[np.concatenate([members[i] for i in row])]) for row in picks]
+    stats = [statistic(values[rows]) for rows in redraw(labels, draws, rng)]
     tail = 50 * (1 - level)
     low, high = np.percentile(stats, [tail, 100 - tail])
     return float(low), float(high)
-
-
-def oracle_threshold(scores: np.ndarray, truth: np.ndarray, steps: int = 64) -> np.ndarray:
-    """Find, for each image, the threshold that its own label likes best.
-
-    Not a method, for it looks at the answer: it is the ceiling that any
-    choice of threshold could reach with these scores.
-
-    Parameters
-    ----------
-    scores
-        (N, H, W) float, larger means more likely labelled.
-    truth
-        (N, H, W) bool.
-    steps
-        Thresholds tried per image, at quantiles of its scores.
-
-    Returns
-    -------
-    (N,) float
-        ``scores > threshold`` has the best F1; the image's maximum where the
-        label is empty (so that the prediction is empty too).
-    """
-    best = np.empty(len(scores))
-    for n, (score, mask) in enumerate(zip(scores, truth)):
-        if not mask.any():
-            best[n] = score.max()
-            continue
-        levels = np.quantile(score, np.linspace(0, 1, steps + 1)[:-1])
-        f1 = [macro((score > t)[None], mask[None])["f1"] for t in levels]
-        best[n] = levels[int(np.argmax(f1))]
-    return best
-
-
-def auc_per_image(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Area under each image's ROC curve; NaN where a label has one class only.
-
-    Parameters
-    ----------
-    scores, truth
-        (N, H, W) float and bool.
-    """
-    from sklearn.metrics import roc_auc_score
-
-    both = [m.any() and not m.all() for m in truth]
-    return np.array(
-        [
-            roc_auc_score(m.ravel(), s.ravel()) if ok else np.nan
-            for s, m, ok in zip(scores, truth, both)
-        ]
-    )
-
-
-def surface_dice(masks: np.ndarray, truth: np.ndarray, tolerance_px: float) -> np.ndarray:
-    """Share of both outlines that lies within a tolerance of the other one.
-
-    Parameters
-    ----------
-    masks, truth
-        (N, H, W) bool.
-    tolerance_px
-        Distance in pixels that still counts as agreement.
-
-    Returns
-    -------
-    (N,) float
-        Where a mask has no outline, because it is empty or fills the frame: 1 if both
-        masks are the same, else 0.
-    """
-    from scipy.ndimage import binary_erosion, distance_transform_edt
-
-    masks, truth = _checked(masks, truth)
-
-    def outline(mask):
-        # The image border is no outline: the region goes on outside the frame.
-        return mask & ~binary_erosion(mask, border_value=1)
-
-    scores = np.empty(len(masks))
-    for n, (mask, true) in enumerate(zip(masks, truth)):
-        a, b = outline(mask), outline(true)
-        if not a.any() or not b.any():
-            scores[n] = float((mask == true).all())
-            continue
-        close_a = distance_transform_edt(~b)[a] <= tolerance_px
-        close_b = distance_transform_edt(~a)[b] <= tolerance_px
-        scores[n] = (close_a.sum() + close_b.sum()) / (a.sum() + b.sum())
-    return scores
 
 
 def windowed_amplitude(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -305,3 +265,6 @@ def radial_spectrum(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     power = np.bincount(ring, amplitude.ravel() ** 2) / np.bincount(ring)
     radii = np.arange(1, bins // 2 + 1)
     return radii / bins, power[radii]
+
+
+__getattr__ = partial(find_object, "metrics")  # old names of recorded chapters

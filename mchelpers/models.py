@@ -7,10 +7,13 @@ defined here are the networks that a study describes layer by layer.
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ._moved import find_object
 
 __all__ = ["UNet", "double_conv", "count_parameters", "receptive_field", "bce_dice", "soft_dice"]
 
@@ -218,7 +221,4 @@ def bce_dice(
     return pixels + dice_weight * soft_dice(logits, target, smooth).mean()
 
 
-def __getattr__(name: str):
-    from ._moved import find_object
-
-    return find_object("models", name)
+__getattr__ = partial(find_object, "models")  # old names of recorded chapters

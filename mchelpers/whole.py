@@ -7,9 +7,12 @@ feature map of the first level alone would take 67 MB. Taken apart in the chapte
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ._moved import find_object
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,7 +96,4 @@ def predict_whole(
     return probability[:height, :width]
 
 
-def __getattr__(name: str):
-    from ._moved import find_object
-
-    return find_object("whole", name)
+__getattr__ = partial(find_object, "whole")  # old names of recorded chapters

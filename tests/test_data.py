@@ -1,116 +1,10 @@
-"""The registry and its files: found, downloaded, or refused with a reason."""
-
-import functools
-import hashlib
-import http.server
-import os
-import threading
-from urllib.parse import quote
+"""Images and masks are read, or refused with a reason."""
 
 import numpy as np
 import pytest
-from conftest import has_real_data
 from skimage.io import imsave
 
 from mchelpers import data
-
-
-@pytest.fixture
-def server(tmp_path):
-    """Serve a folder on this machine as a host would; return (folder, address)."""
-    folder = tmp_path / "host"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-        def do_GET(self):
-            if "cut" in self.path:  # promise more bytes than are sent
-                self.send_response(200)
-                self.send_header("Content-Length", "1000")
-                self.end_headers()
-                self.wfile.write(b"half")
-                self.close_connection = True
-                return
-            super().do_GET()
-
-    host = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
-    )
-    threading.Thread(target=host.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{host.server_port}"
-    host.shutdown()
-
-
-def entry(content: bytes, url: str):
-    return {"set/file.bin": (hashlib.sha256(content).hexdigest(), len(content), url)}
-
-
-def test_a_file_is_downloaded_once_and_checked(server, tmp_path):
-    folder, address = server
-    (folder / "file.bin").write_bytes(b"micrograph")
-    files = entry(b"micrograph", f"{address}/file.bin")
-    found = data.fetch("set/file.bin", tmp_path / "here", files)
-    assert found.read_bytes() == b"micrograph"
-    (folder / "file.bin").unlink()  # from now on the host has nothing
-    assert data.fetch("set/file.bin", tmp_path / "here", files) == found
-
-
-def test_a_present_file_needs_no_network(tmp_path):
-    target = tmp_path / "set" / "file.bin"
-    target.parent.mkdir()
-    target.write_bytes(b"x")
-    assert data.fetch("set/file.bin", tmp_path, entry(b"x", "http://127.0.0.1:9/none")) == target
-
-
-def test_a_wrong_hash_names_file_and_address(tmp_path):
-    target = tmp_path / "set" / "file.bin"
-    target.parent.mkdir()
-    target.write_bytes(b"tampered")
-    with pytest.raises(
-        data.DataError, match=r"file\.bin is not the registered file.*Delete it.*none"
-    ):
-        data.fetch("set/file.bin", tmp_path, entry(b"x", "http://127.0.0.1:9/none"))
-    assert target.read_bytes() == b"tampered"
-
-
-@pytest.mark.parametrize("name", ["other.bin", "cut.bin", "missing.bin"])
-def test_bad_downloads_keep_nothing(server, tmp_path, name):
-    folder, address = server
-    (folder / "other.bin").write_bytes(b"something else")
-    with pytest.raises(data.DataError, match=name):
-        data.fetch("set/file.bin", tmp_path / "here", entry(b"x", f"{address}/{name}"))
-    left = [p for p in (tmp_path / "here").rglob("*") if p.is_file()]
-    assert left == []
-
-
-def test_no_network_says_what_to_do(tmp_path):
-    with pytest.raises(data.DataError, match="Check the network, or set MCHELPERS_DATA"):
-        data.fetch("set/file.bin", tmp_path, entry(b"x", "http://127.0.0.1:9/file.bin"))
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_says_what_to_do(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(data.DataError, match="folder of your own"):
-        data.fetch("set/file.bin", tmp_path, entry(b"x", "http://127.0.0.1:9/file.bin"))
-
-
-def test_an_unregistered_path():
-    with pytest.raises(data.DataError, match="not in the registry"):
-        data.fetch("nothing.png")
-
-
-def test_the_registry_is_sound():
-    files = data.registry()
-    assert len(files) > 400
-    assert {p.split("/")[0] for p in files} == set(data.DATASETS)
-    for path, (sha256, size, url) in files.items():
-        assert len(sha256) == 64 and size > 0
-        assert url.startswith("https://") and url.endswith(quote(path.split("/")[-1]))
-    urls = [url for _, _, url in files.values()]
-    assert len(set(urls)) == len(urls)
 
 
 def image_file(tmp_path, array, name="i.png"):
@@ -179,16 +73,3 @@ def test_masks(tmp_path):
     assert read.sum() == 1 and read[2, 3]
     with pytest.raises(data.DataError, match="its image has"):
         data.read_mask(image_file(tmp_path, mask), (9, 8))
-
-
-@pytest.mark.skipif(
-    not has_real_data("graphene_hrtem"), reason="MCHELPERS_DATA lacks graphene_hrtem"
-)
-def test_the_graphene_study_as_released():
-    graphene = data.load_graphene()
-    assert graphene.images.shape == graphene.masks.shape == (131, 256, 256)
-    assert (~graphene.masks.any((1, 2))).sum() == 3
-    assert graphene.masks.mean() == pytest.approx(0.132, abs=5e-4)
-    assert len(set(graphene.groups["series"])) == 109
-    assert len(set(graphene.groups["date"])) == 17
-    assert graphene.names == sorted(graphene.names)

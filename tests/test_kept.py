@@ -25,11 +25,16 @@ def task():
     return images, labels
 
 
-def cross_validated(task, workers=1, **change):
+def dropping():
+    convolution, dropout = torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.Dropout(0.5)
+    return torch.nn.Sequential(convolution, dropout, torch.nn.Conv2d(8, 2, 1))
+
+
+def cross_validated(task, workers=1, network=NETWORK, **change):
     fit = train.Fit(**{"epochs": 2, "lr": 1e-2, "batch_size": 2, **change})
     folds = train.kfold(6, 3)
     return kept.cross_validate(
-        NETWORK, *task, folds, fit, name="t", workers=workers, progress=False
+        network, *task, folds, fit, name="t", workers=workers, progress=False
     )
 
 
@@ -168,14 +173,22 @@ def test_what_half_precision_cannot_hold_is_not_rounded():
     assert rounded["one"].dtype == torch.float16
 
 
-def test_random_numbers_of_the_caller_go_on(task):
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        expected = torch.rand(2)
-        torch.manual_seed(3)
-        first = torch.rand(1)
-        cross_validated(task)
-        assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("network", [NETWORK, dropping])
+def test_random_numbers_of_the_caller_go_on(task, workers, network):
+    torch.manual_seed(0)
+    expected = torch.rand(2)
+    torch.manual_seed(0)
+    first = torch.rand(1)
+    cross_validated(task, workers, network)
+    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
+
+
+def test_dropout_does_not_depend_on_what_was_drawn_before(task, monkeypatch, tmp_path):
+    one = cross_validated(task, network=dropping)
+    torch.rand(9)
+    monkeypatch.setenv("MCHELPERS_RUNS", str(tmp_path / "other"))
+    assert torch.equal(cross_validated(task, network=dropping).logits, one.logits)
 
 
 def test_a_weights_file_that_is_cut_or_foreign_is_named(task, tmp_path):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as reference
 
@@ -36,7 +35,7 @@ def square(size, corner=0, shape=(1, 10, 10)):
 
 
 def test_a_known_overlap():
-    scores = metrics.macro(square(4), square(2))
+    scores = metrics.per_image(square(4), square(2))
     assert scores["jaccard"] == pytest.approx(4 / 16)
     assert scores["precision"] == pytest.approx(0.25)
     assert scores["recall"] == 1
@@ -44,17 +43,10 @@ def test_a_known_overlap():
 
 def test_empty_masks_both_ways():
     nothing = square(0)
-    assert metrics.macro(nothing, nothing)["f1"] == 0
-    assert metrics.macro(nothing, nothing, empty=1.0)["f1"] == 1
-    assert metrics.macro(square(1), nothing, empty=1.0)["f1"] == 0
-    assert metrics.macro(nothing, nothing)["accuracy"] == 1
-
-
-def test_pooled_weighs_pixels_and_macro_weighs_images():
-    truth = np.concatenate([square(8), square(1)])
-    guess = np.concatenate([square(8), square(0)])
-    assert metrics.macro(guess, truth)["f1"] == 0.5
-    assert metrics.pooled(guess, truth)["f1"] > 0.98
+    assert metrics.per_image(nothing, nothing)["f1"][0] == 0
+    assert metrics.per_image(nothing, nothing, empty=1.0)["f1"][0] == 1
+    assert metrics.per_image(square(1), nothing, empty=1.0)["f1"][0] == 0
+    assert metrics.per_image(nothing, nothing)["accuracy"][0] == 1
 
 
 def test_ignored_pixels_do_not_count():
@@ -63,19 +55,19 @@ def test_ignored_pixels_do_not_count():
     guess = square(10)
     truth = np.zeros_like(guess)
     truth[:, 2:-2, 2:-2] = True
-    assert metrics.macro(guess, truth)["f1"] < 1
-    assert metrics.macro(guess, truth, ignore=rim)["f1"] == 1
+    assert metrics.per_image(guess, truth)["f1"][0] < 1
+    assert metrics.per_image(guess, truth, ignore=rim)["f1"][0] == 1
 
 
 @pytest.mark.parametrize("guess", [np.zeros((10, 10), bool), np.zeros((1, 9, 10), bool)])
 def test_shapes_must_agree(guess):
     with pytest.raises(ValueError, match="images, height, width"):
-        metrics.macro(guess, square(3))
+        metrics.per_image(guess, square(3))
 
 
 def test_probabilities_are_not_masks():
     with pytest.raises(ValueError, match="threshold"):
-        metrics.macro(np.full((1, 10, 10), 0.7), square(3))
+        metrics.per_image(np.full((1, 10, 10), 0.7), square(3))
 
 
 def test_bootstrap_covers_the_mean_and_knows_groups():
@@ -87,6 +79,21 @@ def test_bootstrap_covers_the_mean_and_knows_groups():
     assert low < values.mean() < high
     assert high_g - low_g > 1.5 * (high - low)
     assert metrics.bootstrap(values, groups, seed=3) == metrics.bootstrap(values, groups, seed=3)
+
+
+def test_redrawn_groups_are_whole_and_the_same_however_many_are_asked_for():
+    groups = np.array(["b", "a", "c", "a", "c", "a"])
+    drawn = list(metrics.redraw(groups, 50, np.random.default_rng(3)))
+    members = [np.flatnonzero(groups == g) for g in "abc"]
+    picks = np.random.default_rng(3).integers(0, 3, (50, 3))  # all draws at once
+    for rows, row in zip(drawn, picks, strict=True):
+        assert rows.tolist() == np.concatenate([members[i] for i in row]).tolist()
+
+
+def test_a_bootstrap_interval_is_what_it_was():
+    values, groups = np.random.default_rng(1).normal(size=(30, 2)), np.arange(30) % 7
+    ends = metrics.bootstrap(values, groups, lambda v: v[:, 0].mean() - v[:, 1].mean(), seed=5)
+    assert ends == (-0.15884549149926852, 0.5034492979684186)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +109,13 @@ def test_bootstrap_refuses(values, groups, message):
         metrics.bootstrap(np.array(values), groups)
 
 
+def test_macro_averages_over_images():
+    truth = np.concatenate([square(8), square(1)])
+    guess = np.concatenate([square(8), square(0)])
+    assert metrics.macro(guess, truth)["f1"] == 0.5
+    assert metrics.pooled(guess, truth)["f1"] > 0.98
+
+
 def test_the_oracle_finds_the_separating_threshold():
     truth = square(4)
     scores = np.where(truth, 0.8, 0.2) + np.random.default_rng(0).uniform(-0.1, 0.1, truth.shape)
@@ -110,38 +124,3 @@ def test_the_oracle_finds_the_separating_threshold():
     assert metrics.macro(scores > threshold[:, None, None], truth)["f1"] > 0.95
     nothing = metrics.oracle_threshold(scores, square(0))
     assert not (scores > nothing[:, None, None]).any()
-
-
-def test_auc_of_perfect_and_undefined_scores():
-    truth = np.concatenate([square(4), square(0)])
-    auc = metrics.auc_per_image(truth.astype(float), truth)
-    assert auc[0] == 1 and np.isnan(auc[1])
-
-
-@pytest.mark.parametrize(("tolerance", "perfect"), [(1, False), (3, True)])
-def test_surface_dice_forgives_a_shift_within_tolerance(tolerance, perfect):
-    truth = np.zeros((1, 40, 40), bool)
-    truth[:, 10:30, 10:30] = True
-    shifted = np.roll(truth, 3, axis=2)
-    score = metrics.surface_dice(shifted, truth, tolerance)[0]
-    assert (score == 1) == perfect
-
-
-def test_surface_dice_of_empty_masks():
-    nothing = square(0)
-    assert metrics.surface_dice(nothing, nothing, 2)[0] == 1
-    assert metrics.surface_dice(square(3, 2), nothing, 2)[0] == 0
-
-
-def test_surface_dice_of_a_filled_frame():
-    """Neither of two opposite masks has an outline; that does not make them alike."""
-    nothing, everything = np.zeros((1, 9, 9), bool), np.ones((1, 9, 9), bool)
-    assert metrics.surface_dice(everything, everything, 2)[0] == 1
-    assert metrics.surface_dice(everything, nothing, 2)[0] == 0
-    assert metrics.surface_dice(nothing, everything, 2)[0] == 0
-
-
-@given(st.integers(1, 8))
-@settings(max_examples=8, deadline=None)
-def test_surface_dice_is_one_for_equal_masks(size):
-    assert metrics.surface_dice(square(size, 1), square(size, 1), 0)[0] == 1

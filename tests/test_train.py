@@ -1,5 +1,6 @@
 """The training loop: it learns, repeats itself, survives a kill and refuses nonsense."""
 
+import threading
 from dataclasses import replace
 from functools import partial
 
@@ -66,6 +67,25 @@ def test_a_killed_training_goes_on_where_it_was(task, tmp_path, options):
     assert again.loss == history.loss
     for a, b in zip(whole.parameters(), resumed.parameters()):
         assert torch.equal(a, b)
+
+
+def test_two_may_train_the_same_at_once(tmp_path):
+    images = torch.linspace(0, 1, 32).reshape(2, 1, 4, 4)
+    labels, failed = (images[:, 0] > 0.5).long(), []
+
+    def fit():
+        network = torch.nn.Conv2d(1, 2, 1)
+        try:
+            train.fit(network, images, labels, train.Fit(60), checkpoint=tmp_path / "c.pt")
+        except OSError as error:
+            failed.append(error)
+
+    both = [threading.Thread(target=fit) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert not failed and [p.name for p in tmp_path.iterdir() if p.is_file()] == ["c.pt"]
 
 
 def test_early_stopping_returns_the_best_weights(task):

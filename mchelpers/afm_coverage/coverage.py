@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import metrics
-from ..data import Micrographs, _fetch_all, read_mask, read_micrograph, registry
+from ..data import Micrographs, fetch_all, read_mask, read_micrograph, registry
 from .release import load_wse2_results as load_wse2_results
 from .release import load_wse2_zenodo as load_wse2_zenodo
 
@@ -59,7 +59,7 @@ def load_sem(shrink: int = 1) -> Micrographs:
     files = {(int(m[1]), int(m[2])): m[0] for m in found if m and m[0].startswith("graphene_sem/")}
     image_paths = [files[number] for number in sorted(files)]
     mask_paths = [p.replace("image<", "image_mask<").replace(".tif", ".png") for p in image_paths]
-    local = _fetch_all(image_paths + mask_paths)
+    local = fetch_all(image_paths + mask_paths)
     images, masks = [], []
     for image_file, mask_file in zip(local[: len(files)], local[len(files) :]):
         image = read_micrograph(image_file)

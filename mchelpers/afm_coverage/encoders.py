@@ -36,7 +36,7 @@ __all__ = [
     "fine_tune",
     "fit_mlp",
     "predict_in_training_mode",
-    "symmetric",
+    "turned",
 ]
 
 
@@ -222,7 +222,7 @@ def fit_mlp(
     return np.stack(predicted).astype(float), trainings
 
 
-def symmetric(grey: Tensor, coverage: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def turned(grey: Tensor, coverage: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Turn and mirror (B, 1, H, H) by the eight symmetries of the square; coverages (B, 1) stay."""
     from ..augment import symmetry
 
@@ -272,7 +272,7 @@ def fine_tune(
     target = torch.from_numpy(np.asarray(truth, np.float32))[:, None]  # (N, 1)
     training = cross_validate(
         FineTuned, grey, target, [np.asarray(test), np.asarray(train)], settings,
-        name=name, loss=functional.mse_loss, augment=symmetric, start=start, only=1,
+        name=name, loss=functional.mse_loss, augment=turned, start=start, only=1,
         device=device, progress=progress,
     )  # fmt: skip
     return training, load_network(FineTuned(), training.weights[0])

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..contexts import quiet_pooch
 from ..models import bce_dice
+from .segmenters import micronet_url
 
 if TYPE_CHECKING:
     from ..kept import CrossValidation
@@ -48,13 +48,8 @@ IMAGENET = (
     "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
     46_830_571,
 )
-_MICRONET_FILE = "resnet18_pretrained_microscopynet_v1.0.pth.tar"
-MICRONET = (
-    _MICRONET_FILE,
-    f"https://nasa-public-data.s3.amazonaws.com/microscopy_segmentation_models/{_MICRONET_FILE}",
-    None,
-    None,
-)
+_MICRONET_URL = micronet_url("resnet18")
+MICRONET = (_MICRONET_URL.rpartition("/")[2], _MICRONET_URL, None, None)
 
 #: Settings of :func:`domain_encoder` for each tier; every chapter that loads the encoder uses them.
 DOMAIN = {
@@ -135,30 +130,13 @@ def micronet_resnet18(folder: Path | None = None, file: tuple = MICRONET) -> dic
     return read_resnet18(_find(folder, file))
 
 
-@quiet_pooch()
 def _find(folder: Path | None, file: tuple) -> Path:
     """Return the file in the folder, downloaded if need be."""
-    import pooch
-
-    from ..data import DataError, data_folder, fetch
+    from ..data import data_folder, fetch
 
     name, url, sha256, size = file
-    if folder is None:
-        folder = data_folder() / "weights"
-    folder = Path(folder)
-    if sha256 is not None:
-        return fetch(name, folder, {name: (sha256, size, url)})
-    if not (folder / name).exists():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            quiet = pooch.HTTPDownloader(progressbar=False, timeout=30)
-            pooch.retrieve(url, None, name, folder, downloader=quiet)
-        except OSError as error:  # requests' exceptions are OSErrors
-            raise DataError(
-                f"{folder / name} is not on this machine and could not be downloaded from {url}: "
-                f"{error}. Check the network, or download it by hand and put it there"
-            ) from error
-    return folder / name
+    folder = data_folder() / "weights" if folder is None else folder
+    return fetch(name, folder, {name: (sha256, size, url)})
 
 
 def read_resnet18(path: Path) -> dict[str, Tensor]:

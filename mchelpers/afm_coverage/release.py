@@ -12,19 +12,19 @@ import csv
 import hashlib
 import pickle
 import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..contexts import quiet_pooch
-from ..data import DataError, _fetch_all, data_folder, registry
+from ..downloads import DataError, data_folder, fetch_all, fetch_record, registry
 
 __all__ = [
     "MODELS",
     "CoverageTable",
     "FilmImage",
-    "fetch_zenodo",
+    "fetch_wse2",
     "load_wse2_results",
     "load_wse2_zenodo",
     "standin_results",
@@ -110,7 +110,7 @@ def load_wse2_results() -> CoverageTable:
         If a file is missing and cannot be downloaded, or is not the released one.
     """
     names = [f"wse2_results/Results/{stem}_cov.csv" for stem in _FILES.values()]
-    files = dict(zip(_FILES, _fetch_all(names)))
+    files = dict(zip(_FILES, fetch_all(names)))
     count = sum(_SAMPLES.values())
     return CoverageTable(
         truth=_column(files["cnn_m"], "label", count),
@@ -195,50 +195,31 @@ class FilmImage:
         return self.grey
 
 
-_ZENODO = "10784189"
+_DOI = "10.5281/zenodo.10784189"
 
 
-@quiet_pooch()
-def fetch_zenodo(record: str, folder: Path, host: str = "https://zenodo.org") -> None:
-    """Download all files of a Zenodo record, checked by its md5 sums, and unpack archives.
+def fetch_wse2(folder: Path) -> None:
+    """Download all files of the study's record, and unpack archives.
 
     Parameters
     ----------
-    record
-        Number of the record, the end of its DOI.
     folder
         Where the files go once all are there; what came before a cut is kept
         beside it, in ``<folder>.partial``, for the next try.
-    host
-        Address of Zenodo, or of something that answers like it.
 
     Raises
     ------
     DataError
-        If the host cannot be reached, has no such record, or sends a damaged file.
+        As for :func:`mchelpers.downloads.fetch_record`.
     """
-    import pooch
-    import requests
-
-    address = f"{host}/api/records/{record}"
-    unpack = {".zip": pooch.Unzip, ".tar": pooch.Untar, ".gz": pooch.Untar}
     unfinished = folder.with_name(f"{folder.name}.partial")
-    try:
-        answer = requests.get(address, timeout=30)
-        answer.raise_for_status()
-        for entry in answer.json()["files"]:
-            name, url = entry["key"], entry["links"]["self"]
-            stem, ending = Path(name).stem, Path(name).suffix
-            processor = unpack[ending](extract_dir=f"{stem} unpacked") if ending in unpack else None
-            quiet = pooch.HTTPDownloader(progressbar=False, timeout=60)
-            pooch.retrieve(url, entry["checksum"], name, unfinished, processor, quiet)
-        unfinished.rename(folder)
-    except (OSError, KeyError, ValueError) as error:  # requests' exceptions are OSErrors
-        raise DataError(
-            f"the files of {address} could not be fetched: {error}. Check the network and run "
-            f"again, or download them by hand from https://doi.org/10.5281/zenodo.{record} and "
-            f"unpack them in {folder}"
-        ) from error
+    for file in fetch_record(_DOI, unfinished):
+        where = unfinished / f"{file.stem} unpacked"
+        if file.suffix == ".zip":
+            shutil.unpack_archive(file, where)
+        elif file.suffix in (".tar", ".gz"):
+            shutil.unpack_archive(file, where, filter="data")
+    unfinished.rename(folder)
 
 
 def load_wse2_zenodo(folder: Path | None = None) -> list[FilmImage]:
@@ -270,13 +251,13 @@ def load_wse2_zenodo(folder: Path | None = None) -> list[FilmImage]:
     if folder is None:
         folder = data_folder() / "wse2_zenodo"
         if not folder.exists():
-            fetch_zenodo(_ZENODO, folder)
+            fetch_wse2(folder)
     folder = Path(folder)
     pairs = _processed(folder) or _exported(folder)
     if not pairs:
         raise DataError(
             f"{folder} holds neither ..._full_.png files nor labels-full-wfr.csv with FullDataset; "
-            f"unpack the record https://doi.org/10.5281/zenodo.{_ZENODO} there"
+            f"unpack the record https://doi.org/{_DOI} there"
         )
     splits, growth = _splits(folder), _growth(folder)
     images = []

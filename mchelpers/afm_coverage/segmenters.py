@@ -6,7 +6,7 @@ Architectures come from segmentation-models-pytorch. Taken apart in the chapter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from .. import metrics
 from ..augment import crop, symmetry
-from ..contexts import seeded
-from ..data import DataError, Split
+from ..data import DataError, Split, fetch
 from ..kept import CrossValidation, cross_validate, load_network
 from ..models import bce_dice
 from ..train import Fit
@@ -30,7 +29,6 @@ __all__ = [
     "loss_floor",
     "micronet_url",
     "shrink",
-    "starting_weights",
     "study_loss",
     "study_segmenter",
     "to_tensors",
@@ -94,9 +92,12 @@ def _fill(network: nn.Module, encoder: str, weights: str | None) -> None:
         source = "segmentation-models-pytorch's page on Hugging Face"
     elif weights == "micronet":
         source = micronet_url(encoder)
-        load = partial(
-            torch.hub.load_state_dict_from_url, source, map_location="cpu", weights_only=True
-        )
+
+        def load():
+            name = f"weights/{source.rpartition('/')[2]}"
+            file = fetch(name, files={name: (None, 0, source)})  # its hash was not published
+            return torch.load(file, map_location="cpu", weights_only=True)
+
     else:
         raise ValueError(f"weights are None, 'imagenet' or 'micronet', got {weights!r}")
     try:
@@ -118,48 +119,6 @@ def micronet_url(encoder: str) -> str:
     """
     folder = "https://nasa-public-data.s3.amazonaws.com/microscopy_segmentation_models"
     return f"{folder}/{encoder}_pretrained_microscopynet_v1.0.pth.tar"
-
-
-def starting_weights(
-    make_model: Callable[[], nn.Module], encoder_state: dict[str, Tensor], seed: int = 0
-) -> dict[str, Tensor]:
-    """Put a trained encoder into an otherwise random segmenter.
-
-    Parameters
-    ----------
-    make_model
-        Builds a :class:`UnetPlusPlus`.
-    encoder_state
-        Weights of a network that has the encoder's names, such as
-        torchvision's ResNet18; its last layer (``fc``) is left out.
-    seed
-        Of the random weights.
-
-    Returns
-    -------
-    dict
-        All weights of the segmenter.
-
-    Raises
-    ------
-    ValueError
-        If a weight of the encoder is missing or has another shape.
-    """
-    with seeded(seed):
-        whole = {k: v.clone() for k, v in make_model().state_dict().items()}
-    for name, own in list(whole.items()):
-        if not name.startswith("net.encoder."):
-            continue
-        short = name.removeprefix("net.encoder.")
-        found = encoder_state.get(short)
-        if found is None or found.shape != own.shape:
-            wrong = "is missing" if found is None else f"has shape {tuple(found.shape)}"
-            raise ValueError(
-                f"{short} {wrong}, expected {tuple(own.shape)}; is this the state of the same "
-                "architecture as the encoder?"
-            )
-        whole[name] = found.clone()
-    return whole
 
 
 def study_loss(logits: Tensor, target: Tensor, sigmoids: int = 1) -> Tensor:
@@ -318,7 +277,7 @@ def study_segmenter(
     side
         Learn from random squares of this side, px; None takes whole patches.
     start
-        All weights to begin from, as from :func:`starting_weights`.
+        All weights to begin from; None draws them.
     rounds
         Trainings one after the other, each from the weights of the one before.
     name, device, progress

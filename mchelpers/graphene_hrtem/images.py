@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..data import Micrographs
+from ..data import Micrographs, fetch_all, read_mask, read_micrograph, registry
 from ..simulate.cache import finished_files, save_arrays
-from ..simulate.electrons import PLANE_SPACING_NM, detect, import_abtem, projected_mask
-from ..simulate.fields import illumination, labels, series_length, series_of, stretch
-from .samples import Sample, draw_sample
+from ..simulate.electrons import detect, import_abtem, projected_mask
+from ..simulate.fields import illumination
+from .samples import PLANE_SPACING_NM, Sample, draw_sample
+from .scenes import labels, series_length, series_of, stretch
 from .stand_in import lattice_micrographs
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "form_image",
     "graphene_micrographs",
     "lattice_micrographs",
+    "load_graphene",
 ]
 
 BINNING = 2
@@ -94,6 +97,38 @@ class GrapheneMicrographs(Micrographs):
     grains: list[np.ndarray] = field(default_factory=list)
     white: np.ndarray = field(default=None)
     conditions: list[Conditions] = field(default_factory=list)
+
+
+def load_graphene() -> Micrographs:
+    """Load the 131 labelled HRTEM images of graphene of Sadre et al. (2021).
+
+    Returns
+    -------
+    Micrographs
+        Images (131, 256, 256) float32 in 0..255, masks of the contaminant,
+        groups ``series`` (images of one focal or time series) and ``date``
+        (day of acquisition), sorted by name.
+    """
+    stem = "graphene_hrtem/training_images/"
+    label_paths = sorted(p for p in registry() if p.startswith(stem) and p.endswith("_LABEL.png"))
+    image_paths = [p.replace("_LABEL", "") for p in label_paths]
+    files = fetch_all(image_paths + label_paths)
+    image_files, label_files = files[: len(image_paths)], files[len(image_paths) :]
+    images = np.stack([read_micrograph(f) for f in image_files])
+    masks = np.stack([read_mask(f, images.shape[1:]) for f in label_files])
+    names = [f.stem for f in image_files]
+    digest = hashlib.sha256("".join(registry()[p][0] for p in image_paths + label_paths).encode())
+    return Micrographs(
+        images=images,
+        masks=masks,
+        names=names,
+        groups={
+            "series": np.array([re.sub(r"_layer_\d+$", "", n) for n in names]),
+            "date": np.array([n[:9] for n in names]),
+        },
+        kind="real",
+        sha256=digest.hexdigest(),
+    )
 
 
 def draw_conditions(rng: np.random.Generator) -> Conditions:

@@ -1,4 +1,4 @@
-"""How finely an image samples its lattice: Bragg radius, spectra, resampling.
+"""How finely an image samples its lattice: Bragg radius and rings of spots.
 
 The pixel size of the graphene images was never published, but the lattice is a
 ruler of its own: {100} planes of graphene are 0.213 nm apart. Taken apart in
@@ -13,8 +13,6 @@ from ..metrics import windowed_amplitude
 
 __all__ = [
     "bragg_radius",
-    "lattice_constant_px",
-    "resample",
     "ring_prominence",
 ]
 
@@ -105,56 +103,3 @@ def _refine(image: np.ndarray, radius: float) -> float:
     ring = np.abs(q - radius) < 2.5 / min(image.shape)
     bright = ring & (amplitude > 0.5 * amplitude[ring].max())
     return float(np.average(q[bright], weights=amplitude[bright] ** 2))
-
-
-def lattice_constant_px(image: np.ndarray) -> float:
-    """Measure the lattice constant of graphene (0.246 nm) in pixels.
-
-    Returns
-    -------
-    float
-        NaN if the image shows no lattice. 0.246 nm over it is the pixel size.
-    """
-    return 2 / (np.sqrt(3) * bragg_radius(image))
-
-
-def resample(image: np.ndarray, factor: float) -> np.ndarray:
-    """Enlarge or reduce an image or a mask by one factor along both axes.
-
-    With ``factor = target / lattice_constant_px(image)`` every image gets the
-    same number of pixels per lattice constant.
-
-    Parameters
-    ----------
-    image
-        (H, W) float or bool.
-    factor
-        Output pixels per input pixel.
-
-    Returns
-    -------
-    (round(H * factor), round(W * factor))
-        float32 by cubic interpolation, smoothed first if reduced; bool by the
-        nearest pixel.
-
-    Raises
-    ------
-    ValueError
-        If the factor is not a positive number (NaN: no lattice was measured).
-    """
-    from skimage.transform import resize
-
-    if not factor > 0 or not np.isfinite(factor):
-        raise ValueError(f"the factor must be positive, got {factor}; was a lattice measured?")
-    shape = tuple(max(1, round(n * factor)) for n in image.shape)
-    if image.dtype == bool:
-        return resize(image, shape, order=0, anti_aliasing=False, preserve_range=True).astype(bool)
-    resized = resize(
-        image.astype(np.float32),
-        shape,
-        order=3,
-        anti_aliasing=factor < 1,
-        mode="reflect",
-        preserve_range=True,
-    )
-    return resized.astype(np.float32)

@@ -17,7 +17,6 @@ __all__ = [
     "decode_runs",
     "decompress",
     "encode_runs",
-    "flatten",
     "lattice_lost",
 ]
 
@@ -116,32 +115,6 @@ def _region_means(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.rint(mean(image, regions, np.arange(1, count + 1))).astype(np.uint8)
 
 
-def flatten(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Give each connected region of a mask its mean grey value.
-
-    Parameters
-    ----------
-    image
-        (H, W) uint8.
-    mask
-        (H, W) bool, True on contaminant.
-
-    Returns
-    -------
-    (H, W) uint8
-        What :func:`decompress` gives back.
-
-    Raises
-    ------
-    ValueError
-        If the image is not uint8, or the mask is not boolean or of another
-        shape.
-    """
-    image, mask = _checked(image, mask)
-    regions, _ = _regions(mask)
-    return np.where(mask, np.append(0, _region_means(image, mask))[regions], image).astype(np.uint8)
-
-
 def _checked(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     image, mask = np.asarray(image), np.asarray(mask)
     if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
@@ -172,7 +145,7 @@ def compress(image: np.ndarray, mask: np.ndarray) -> bytes:
     Raises
     ------
     ValueError
-        As for :func:`flatten`.
+        If the image is not uint8, or the mask is not boolean or of another shape.
     """
     image, mask = _checked(image, mask)
     runs = encode_runs(mask)
@@ -193,7 +166,7 @@ def decompress(code: bytes) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     (H, W) uint8, (H, W) bool
-        The image as :func:`flatten` made it, and the mask.
+        The image, with the mean grey value in each region of the mask, and the mask.
 
     Raises
     ------

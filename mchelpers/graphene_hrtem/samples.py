@@ -11,15 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..simulate.electrons import LATTICE_NM, SHEET_Z_NM, amorphous_carbon, at
-from ..simulate.fields import blobs, contaminant_share, smooth_noise
+from ..simulate.electrons import SHEET_Z_NM, amorphous_carbon, at
+from .scenes import blobs, contaminant_share, smooth_noise
 
 __all__ = [
+    "LATTICE_NM",
+    "PLANE_SPACING_NM",
     "Sample",
     "draw_sample",
     "honeycomb",
 ]
 
+LATTICE_NM = 0.246
+"""Lattice constant of graphene."""
+
+
+PLANE_SPACING_NM = LATTICE_NM * np.sqrt(3) / 2
+"""Spacing of the {100} planes of graphene, whose spots are the innermost six."""
 
 _MERGE_NM = 0.1  # atoms of two grains that come closer than this become one
 

@@ -11,16 +11,9 @@ import hashlib
 import numpy as np
 
 from ..data import Micrographs
-from ..simulate.electrons import PLANE_SPACING_NM
-from ..simulate.fields import (
-    blobs,
-    contaminant_share,
-    illumination,
-    labels,
-    series_of,
-    smooth_noise,
-    stretch,
-)
+from ..simulate.fields import illumination
+from .samples import PLANE_SPACING_NM
+from .scenes import blobs, contaminant_share, labels, series_of, smooth_noise, stretch
 
 __all__ = ["lattice_micrographs"]
 

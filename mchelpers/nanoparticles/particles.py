@@ -17,7 +17,6 @@ __all__ = [
     "ParticleMicrograph",
     "build_au",
     "build_cdse",
-    "stacking",
     "stacking_fault_layers",
 ]
 
@@ -204,15 +203,6 @@ def stacking_fault_layers(shape: str, layers: int, plane: int | None) -> np.ndar
         after = np.where(even, 2, 1 if cut % 2 == 0 else 0)  # C, then what stood before the fault
         return np.where(index < cut, index % 2, after)
     return np.where(index < cut, index % 3, (2 * cut - index) % 3)
-
-
-def stacking(sequence: np.ndarray) -> np.ndarray:
-    """Tell for each inner layer whether its surroundings are hexagonal (True) or cubic.
-
-    A layer is hexagonal where both neighbours stand in the same position.
-    """
-    sequence = np.asarray(sequence)
-    return sequence[:-2] == sequence[2:]
 
 
 def build_cdse(

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..contexts import quiet_pooch
-from ..data import DataError, data_folder
+from ..downloads import DataError, data_folder, fetch_record
 from .tiles import Tiles
 
 if TYPE_CHECKING:
@@ -30,18 +29,17 @@ FILES = ("Bal_MedFilt_AuCdSeDots_20190726_v2.h5", "Bal_MedFilt_AuCdSeDots_201907
 _AT_ONCE = 16  # tiles held in the file's own, larger type
 
 
-@quiet_pooch()
 def fetch_nanoparticles(folder: Path | None = None) -> tuple[Path, Path]:
     """Find the study's stack of gold and CdSe, or download it from Zenodo by its DOI.
 
-    A file that is there is used without network and without a hash, for none is
-    known; :func:`load_nanoparticle_stack` checks what is in it.
+    As :func:`mchelpers.downloads.fetch_record` does; what is in it is checked by
+    :func:`load_nanoparticle_stack`.
 
     Parameters
     ----------
     folder
         Where to look and to save. By default ``nanoparticles`` in
-        :func:`mchelpers.data.data_folder`.
+        :func:`mchelpers.downloads.data_folder`.
 
     Returns
     -------
@@ -50,34 +48,11 @@ def fetch_nanoparticles(folder: Path | None = None) -> tuple[Path, Path]:
     Raises
     ------
     DataError
-        If the record cannot be reached, does not hold the file, or a download
-        does not have the checksum that Zenodo names.
+        As for :func:`mchelpers.downloads.fetch_record`.
     """
-    import pooch
-
     folder = data_folder() / "nanoparticles" if folder is None else Path(folder)
-    targets = [folder / name for name in FILES]
-    missing = [t for t in targets if not t.exists()]
-    if not missing:
-        return targets[0], targets[1]
-    by_hand = f"Or download {' and '.join(FILES)} from https://doi.org/{DOI} by hand into {folder}"
-    try:
-        record = pooch.create(folder, f"doi:{DOI}/")
-        record.load_registry_from_doi()
-        for target in missing:
-            if target.name not in record.registry:
-                found = ", ".join(sorted(record.registry)) or "nothing"
-                raise DataError(f"https://doi.org/{DOI} holds no {target.name}; it has {found}")
-            record.fetch(target.name, downloader=pooch.DOIDownloader(progressbar=True))
-    except (OSError, KeyError) as error:  # requests' exceptions are OSErrors
-        raise DataError(
-            f"https://doi.org/{DOI} could not be read: {error}. Check the network. {by_hand}"
-        ) from error
-    except ValueError as error:  # pooch: wrong checksum, or not the host it expects
-        raise DataError(
-            f"https://doi.org/{DOI} came down wrong: {str(error).rstrip('.')}. {by_hand}"
-        ) from error
-    return targets[0], targets[1]
+    images, maps = fetch_record(DOI, folder, FILES)
+    return images, maps
 
 
 def _dataset(path: Path, key: str) -> h5py.Dataset:
@@ -88,7 +63,7 @@ def _dataset(path: Path, key: str) -> h5py.Dataset:
         raise ImportError("reading HDF5 stacks needs h5py: pip install h5py") from error
     if not path.exists():
         raise DataError(
-            f"{path} does not exist; mchelpers.stacks.fetch_nanoparticles() downloads the study's"
+            f"{path} does not exist; fetch_nanoparticles() of this module downloads the study's"
         )
     try:
         file = h5py.File(path, "r")

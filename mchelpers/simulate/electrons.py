@@ -7,23 +7,13 @@ import numpy as np
 from ..install import install_line
 
 __all__ = [
-    "LATTICE_NM",
     "SHEET_Z_NM",
     "at",
-    "PLANE_SPACING_NM",
     "amorphous_carbon",
     "detect",
     "import_abtem",
     "projected_mask",
 ]
-
-LATTICE_NM = 0.246
-"""Lattice constant of graphene."""
-
-
-PLANE_SPACING_NM = LATTICE_NM * np.sqrt(3) / 2
-"""Spacing of the {100} planes of graphene, whose spots are the innermost six."""
-
 
 _LAYER_NM = 0.3  # thickness of one layer of contaminant
 

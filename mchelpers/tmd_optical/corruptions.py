@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..metrics import redraw
 from . import images as optical
 from . import optics, runs, scenes
 from .detections import Matches, summary
@@ -304,7 +305,7 @@ def _instances(scene: scenes.Scene, pixel_um: float) -> list[Instance]:
     """Cut out the visible crystals of a scene."""
     from scipy.ndimage import find_objects
 
-    labels, facts = optical._truth(scene, pixel_um)
+    labels, facts = optical.read_scene(scene, pixel_um)
     boxes = find_objects(labels, len(facts))
     return [
         Instance(top=b[0].start, left=b[1].start, crop=labels[b] == n, **about)
@@ -349,10 +350,8 @@ def redrawn_scores(
     groups = np.asarray(groups)
     if any(len(dose) != len(groups) for dose in matches):
         raise ValueError(f"need matches of {len(groups)} images at each dose, as many as groups")
-    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
-    picks = np.random.default_rng(seed).integers(0, len(members), (draws, len(members)))
-    samples = [np.arange(len(groups))]
-    samples += [np.concatenate([members[m] for m in row]) for row in picks]
+    rng = np.random.default_rng(seed)
+    samples = [np.arange(len(groups)), *redraw(groups, draws, rng)]
     return np.array(
         [[summary([dose[n] for n in rows], classes)[key] for dose in matches] for rows in samples]
     )

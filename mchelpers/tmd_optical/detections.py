@@ -25,7 +25,6 @@ __all__ = [
     "average_precision",
     "box_iou",
     "confusion",
-    "gain_interval",
     "mask_iou",
     "match",
     "named_right",
@@ -298,66 +297,6 @@ def summary(matches: Sequence[Matches], classes: Sequence[str]) -> dict[str, flo
         return dict.fromkeys(("map50", "map50_90", "map50_95"), float("nan"))
     parts = {"map50": ap[:, 0], "map50_90": ap[:, :9], "map50_95": ap}
     return {key: float(values.mean()) for key, values in parts.items()}
-
-
-def gain_interval(
-    before: Sequence[Matches] | Sequence[Sequence[Matches]],
-    after: Sequence[Matches] | Sequence[Sequence[Matches]],
-    groups: Sequence[str],
-    classes: Sequence[str],
-    key: str = "map50_90",
-    draws: int = 300,
-    seed: int = 0,
-) -> tuple[float, float, float]:
-    """Bound what one detector has over another on the same images, drawing whole growth runs.
-
-    Parameters
-    ----------
-    before, after
-        Matches of each image; or several such lists, one for each random
-        beginning, whose scores are averaged.
-    groups
-        Growth run of each image.
-    classes
-        Names, in the order of their numbers.
-    key
-        Of :func:`summary`.
-    draws, seed
-        Resamplings, random seed.
-
-    Returns
-    -------
-    gain, low, high : float
-        Difference of the scores and its 95 % percentile interval. It holds the
-        doubt from the choice of images, and from beginnings only as far as
-        their mean does.
-
-    Raises
-    ------
-    ValueError
-        If the numbers of images and groups differ, or there is one group only.
-    """
-    sides = [
-        [list(s)] if isinstance(s[0], Matches) else [list(r) for r in s] for s in (before, after)
-    ]
-    groups = np.asarray(groups)
-    if any(len(r) != len(groups) for side in sides for r in side):
-        raise ValueError("before, after and groups must be of the same images, in one order")
-    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
-    if len(members) < 2:
-        raise ValueError("an interval needs at least two growth runs")
-
-    def gain(images: np.ndarray) -> float:
-        scores = [
-            np.mean([summary([r[i] for i in images], classes)[key] for r in side]) for side in sides
-        ]
-        return float(scores[1] - scores[0])
-
-    rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(members), (draws, len(members)))
-    drawn = [gain(np.concatenate([members[i] for i in row])) for row in picks]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return gain(np.arange(len(groups))), float(low), float(high)
 
 
 def confusion(

@@ -238,7 +238,8 @@ def open_engine(
     from ..train import autocast
 
     network = _fused(detector).to(memory_format=torch.channels_last)
-    fast = fast and autocast(torch.device("cpu"))._enabled
+    with autocast(torch.device("cpu")):
+        fast = fast and torch.is_autocast_enabled("cpu")
 
     def compute(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         tensor = torch.from_numpy(image).contiguous(memory_format=torch.channels_last)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import DataError, _fetch_all, registry
+from ..data import DataError, fetch_all, registry
 from .objects import Instance, LabelledImage, read_image
 
 __all__ = ["FLAKE_MATERIALS", "FlakeSet", "load_flakes"]
@@ -81,7 +81,7 @@ def load_flakes(labelled: bool = True, materials: Sequence[str] | None = None) -
     mask_of = {p: p.replace("/images/", "/instance_masks/").replace(".jpg", ".png") for p in paths}
     paths = [p for p in paths if (mask_of[p] in registry()) == labelled]
     wanted = paths + [mask_of[p] for p in paths if labelled]
-    files = dict(zip(wanted, _fetch_all(wanted)))
+    files = dict(zip(wanted, fetch_all(wanted)))
     images = []
     for path in paths:
         material = FLAKE_MATERIALS[path.split("/")[3]]

@@ -160,7 +160,7 @@ def expose(
     return optics.develop(raw * light[..., None], camera, rng)
 
 
-def _truth(scene: scenes.Scene, pixel_um: float) -> tuple[np.ndarray, list[dict]]:
+def read_scene(scene: scenes.Scene, pixel_um: float) -> tuple[np.ndarray, list[dict]]:
     """Read off a scene whose each pixel is: (H, W) int16, and each crystal's facts."""
     middle = scenes.FINE // 2
     labels = scene.owner[middle :: scenes.FINE, middle :: scenes.FINE]
@@ -183,7 +183,7 @@ def _make(kind: str, seed: int, size: tuple[int, int], number: int, file: Path) 
     exposure = float(np.exp(rng.normal(0, 0.06)))
     scene = scenes.compose(rng, run, size, objective.pixel_um)
     image = expose(rng, scene, run, objective, defocus, exposure)
-    labels, facts = _truth(scene, objective.pixel_um)
+    labels, facts = read_scene(scene, objective.pixel_um)
     about = {
         "name": f"{kind.replace(' ', '_')}_{number:03d}",
         "group": run.name,
@@ -197,7 +197,8 @@ def _make(kind: str, seed: int, size: tuple[int, int], number: int, file: Path) 
     save_arrays(file, image=image, labels=labels, text=text)
 
 
-def _read(file: Path) -> OpticalMicrograph:
+def read_file(file: Path) -> OpticalMicrograph:
+    """Read a simulated micrograph that was kept."""
     from scipy.ndimage import find_objects
 
     with np.load(file) as arrays:
@@ -265,7 +266,7 @@ def optical_micrographs(
         workers,
         folder,
     )
-    return OpticalSet([_read(file) for file in files], CLASSES[kind])
+    return OpticalSet([read_file(file) for file in files], CLASSES[kind])
 
 
 def split_runs(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data import DataError, Split
+from ..downloads import stays_inside
 from .polygons import bridge, mask_to_rings, polygon_box, rings_to_mask
 
 __all__ = [
@@ -232,6 +233,8 @@ def check_images(images: Sequence[LabelledImage], classes: Sequence[str]) -> Non
     names = [image.name for image in images]
     if len(set(names)) != len(names):
         raise ValueError("two images have one name; names become file names")
+    if outside := [name for name in names if not stays_inside(name)]:
+        raise ValueError(f"{outside[0]!r} leads out of the folder; names become file names")
     if len(set(classes)) != len(classes) or not classes:
         raise ValueError(f"need a list of different class names, got {list(classes)}")
     for image in images:

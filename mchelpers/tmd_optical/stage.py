@@ -73,7 +73,7 @@ def _make_wafer(kind: str, seed: int, side: float, size: tuple[int, int], file: 
     )
     rng = np.random.default_rng([seed, 2])
     scene = scenes.compose(rng, run, size, objective.pixel_um)
-    labels, facts = optical._truth(scene, objective.pixel_um)
+    labels, facts = optical.read_scene(scene, objective.pixel_um)
     about = {"group": run.name, "pixel_um": objective.pixel_um, "oxide_nm": run.oxide_nm}
     about |= {"magnification": objective.magnification, "na": objective.na, "lamp": run.lamp}
     about |= {"name": "wafer", "temperature_k": run.temperature_k}
@@ -114,4 +114,4 @@ def simulated_wafer(
     stem = f"{kind.replace(' ', '-')}-{seed}-{side:g}-{size[0]}x{size[1]}"
     make = partial(_make_wafer, kind, seed, side, tuple(size))
     [file] = finished_files("wafer", make, [()], [stem], folder=folder)
-    return optical._read(file)
+    return optical.read_file(file)

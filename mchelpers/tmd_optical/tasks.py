@@ -88,7 +88,7 @@ def _make_again(kind: str, seed: int, size: tuple[int, int], number: int, file: 
     rng = np.random.default_rng([seed, list(runs.CLASSES).index(kind), number, 2])
     objective = runs.choose_objective(rng, run)
     scene = scenes.compose(rng, run, size, objective.pixel_um)
-    labels, facts = optical._truth(scene, objective.pixel_um)
+    labels, facts = optical.read_scene(scene, objective.pixel_um)
     about = {"name": f"{run.name}_again", "group": run.name, "pixel_um": objective.pixel_um}
     about |= {"magnification": objective.magnification, "na": objective.na}
     about |= {k: getattr(run, k) for k in ("oxide_nm", "lamp", "temperature_k")}
@@ -132,4 +132,4 @@ def known_wafers(
         workers,
         folder,
     )
-    return [optical._read(file) for file in files]
+    return [optical.read_file(file) for file in files]

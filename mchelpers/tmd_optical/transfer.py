@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..metrics import redraw
 from .contrast import fit_background
 from .detections import Matches, summary
 from .objects import Instance, LabelledImage
@@ -291,11 +292,10 @@ def paired_gain(
         If beginnings, images and groups do not pair, or there is one group only.
     """
     groups = np.asarray(groups)
-    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
     count = len(before)
     if len(after) != count or any(len(r) != len(groups) for r in [*before, *after]):
         raise ValueError("before and after need the same beginnings and the images of groups")
-    if len(members) < 2:
+    if len(np.unique(groups)) < 2:
         raise ValueError("an interval needs at least two growth runs")
 
     def scores(images: np.ndarray, seeds: np.ndarray) -> tuple[float, float]:
@@ -305,11 +305,8 @@ def paired_gain(
         )
 
     first, second = scores(np.arange(len(groups)), np.arange(count))
-    rng, drawn = np.random.default_rng(seed), []
-    for _ in range(draws):
-        runs = rng.integers(0, len(members), len(members))
-        images = np.concatenate([members[r] for r in runs])
-        drawn.append(scores(images, rng.integers(0, count, count)))
+    rng = np.random.default_rng(seed)
+    drawn = [scores(i, rng.integers(0, count, count)) for i in redraw(groups, draws, rng)]
     a, b = np.array(drawn).T
     low, high = np.nanpercentile(b - a, [2.5, 97.5])
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.io import imsave
-from sklearn.metrics import r2_score
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from mchelpers import data
+from mchelpers import data, downloads
 from mchelpers.afm_coverage import coverage
 
 TRUTH = np.array([0.1, 0.2, 0.5, 0.6])
@@ -26,7 +26,11 @@ def test_known_errors():
 
 @given(shares, shares)
 @settings(max_examples=20, deadline=None)
-def test_r2_is_that_of_scikit_learn_and_its_order_matters(predicted, truth):
+def test_scores_are_those_of_scikit_learn_and_the_order_matters(predicted, truth):
+    assert coverage.rmse(predicted, truth) ** 2 == pytest.approx(
+        mean_squared_error(truth, predicted)
+    )
+    assert coverage.mae(predicted, truth) == pytest.approx(mean_absolute_error(truth, predicted))
     if ((truth - truth.mean()) ** 2).sum() < 1e-18:
         with pytest.raises(ValueError, match="does not vary"):
             coverage.r2(predicted, truth)
@@ -153,7 +157,7 @@ def sem(tmp_path, monkeypatch):
             files[f"{folder}/{name}"] = (hashlib.sha256(content).hexdigest(), len(content), "")
     monkeypatch.setenv("MCHELPERS_DATA", str(tmp_path))
     monkeypatch.setattr(coverage, "registry", lambda: files)
-    monkeypatch.setattr(data, "registry", lambda: files)
+    monkeypatch.setattr(downloads, "registry", lambda: files)
     return files
 
 

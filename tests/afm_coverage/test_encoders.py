@@ -1,15 +1,13 @@
 """ResNet18 frozen and free, and where its weights come from: a host that imitates the real ones."""
 
 import hashlib
-import http.server
-import threading
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from local_host import serve
 from torchvision.models import resnet18
 
 from mchelpers import models
@@ -33,21 +31,8 @@ def published():
 
 @pytest.fixture
 def host(tmp_path):
-    """A folder of files and the address at which they are served."""
-    folder = tmp_path / "host"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Quiet, directory=str(folder))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serve(tmp_path / "host") as host:
+        yield host
 
 
 def patches(count=4, side=64, seed=0):
@@ -146,7 +131,7 @@ def test_fine_tuning_begins_where_it_is_told(published):
 
 def test_symmetries_move_pixels_and_leave_coverages():
     grey, coverage = torch.from_numpy(patches(5, 8))[:, None], torch.rand(5, 1)
-    moved, same = encoders.symmetric(grey, coverage, torch.Generator().manual_seed(1))
+    moved, same = encoders.turned(grey, coverage, torch.Generator().manual_seed(1))
     assert torch.equal(same, coverage) and moved.dtype == torch.uint8
     assert torch.equal(moved.flatten(1).sort(1)[0], grey.flatten(1).sort(1)[0])
     assert not torch.equal(moved, grey)
@@ -197,8 +182,8 @@ def test_a_damaged_or_other_file_is_refused(published, host, tmp_path):
     folder, address = host
     bad = {k: v for k, v in published.items() if not k.startswith("layer4")}
     torch.save(bad, folder / "half.pth")
-    (folder / "cut.pth").write_bytes(b"PK\x03\x04 not all of it")
-    for name in ("half.pth", "cut.pth"):
+    (folder / "broken.pth").write_bytes(b"PK\x03\x04 not all of it")
+    for name in ("half.pth", "broken.pth"):
         file = (name, f"{address}/{name}", None, None)
         with pytest.raises(DataError, match="no weights of torchvision's resnet18"):
             pretraining.micronet_resnet18(tmp_path / "own", file)

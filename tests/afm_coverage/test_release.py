@@ -1,19 +1,16 @@
 """What the WSe2 study released: its predictions to the digit, its micrographs from an imitation."""
 
-import functools
 import hashlib
-import http.server
-import json
 import pickle
-import threading
-import zipfile
+import shutil
 
+import local_host
 import numpy as np
 import pytest
 from conftest import has_real_data
 from skimage.io import imsave
 
-from mchelpers import data
+from mchelpers import data, downloads
 from mchelpers.afm_coverage import coverage
 from mchelpers.afm_coverage import release as wse2
 
@@ -64,7 +61,7 @@ def results(folder, monkeypatch, **change):
         files[name] = (hashlib.sha256(content.encode()).hexdigest(), len(content), "")
     monkeypatch.setenv("MCHELPERS_DATA", str(folder))
     monkeypatch.setattr(wse2, "registry", lambda: files)
-    monkeypatch.setattr(data, "registry", lambda: files)
+    monkeypatch.setattr(downloads, "registry", lambda: files)
     return drawn
 
 
@@ -174,47 +171,15 @@ def test_faulty_folders_say_what_to_do(tmp_path):
         wse2.load_wse2_zenodo(tmp_path)
 
 
-@pytest.fixture
-def zenodo(tmp_path):
-    """Answer like Zenodo with one archive; return (address, the record's entry for it)."""
-    host = tmp_path / "host"
-    processed(host / "Data")
-    with zipfile.ZipFile(host / "Data.zip", "w") as archive:
-        for file in (host / "Data").iterdir():
-            archive.write(file, f"Data/{file.name}")
-    (host / "api" / "records").mkdir(parents=True)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(host))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    md5 = hashlib.md5((host / "Data.zip").read_bytes()).hexdigest()
-    entry = {"key": "Data.zip", "checksum": f"md5:{md5}", "links": {"self": f"{address}/Data.zip"}}
-    record = host / "api" / "records" / "1"
-    record.write_text(json.dumps({"files": [entry]}))
-    yield address, record, entry
-    server.shutdown()
-
-
-def test_a_record_is_fetched_checked_and_unpacked(zenodo, tmp_path):
-    address, _, _ = zenodo
-    wse2.fetch_zenodo("1", tmp_path / "here", host=address)
+def test_a_record_is_fetched_and_unpacked(tmp_path, monkeypatch):
+    processed(tmp_path / "Data")
+    shutil.make_archive(str(tmp_path / "Data"), "zip", tmp_path, "Data")
+    contents = {"Data.zip": (tmp_path / "Data.zip").read_bytes()}
+    with local_host.zenodo(tmp_path / "host", monkeypatch) as publish:
+        publish("10784189", contents, sums={"Data.zip": b"another file"})
+        with pytest.raises(data.DataError, match="damaged"):
+            wse2.fetch_wse2(tmp_path / "here")
+        assert not (tmp_path / "here").exists()
+        publish("10784189", contents)
+        wse2.fetch_wse2(tmp_path / "here")
     assert len(wse2.load_wse2_zenodo(tmp_path / "here")) == 2
-
-
-def test_a_damaged_download_is_not_taken_for_the_record(zenodo, tmp_path):
-    address, record, entry = zenodo
-    record.write_text(json.dumps({"files": [{**entry, "checksum": "md5:" + 32 * "0"}]}))
-    with pytest.raises(data.DataError, match="download them by hand"):
-        wse2.fetch_zenodo("1", tmp_path / "here", host=address)
-    assert not (tmp_path / "here").exists()
-
-
-def test_a_host_out_of_reach_says_what_to_do(tmp_path, monkeypatch):
-    with pytest.raises(data.DataError, match="Check the network"):
-        wse2.fetch_zenodo("1", tmp_path / "here", host="http://127.0.0.1:9")

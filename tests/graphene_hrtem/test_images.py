@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import has_real_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
@@ -9,7 +10,8 @@ from scipy.spatial import cKDTree
 from mchelpers import data
 from mchelpers.graphene_hrtem import images as hrtem
 from mchelpers.graphene_hrtem import samples as graphene
-from mchelpers.simulate import electrons, fields
+from mchelpers.graphene_hrtem import scenes
+from mchelpers.simulate import electrons
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +61,12 @@ def test_standin_refuses_nonsense(arguments):
 @settings(max_examples=20, deadline=None)
 @given(fraction=st.floats(0.01, 0.6), count=st.integers(1, 3), seed=st.integers(0, 999))
 def test_blobs_cover_the_share_asked_for(fraction, count, seed):
-    mask = fields.blobs(np.random.default_rng(seed), 64, fraction, count)
+    mask = scenes.blobs(np.random.default_rng(seed), 64, fraction, count)
     assert mask.mean() == pytest.approx(fraction, abs=2 / mask.size)
 
 
 def test_band_limited_noise_stays_in_its_band():
-    noise = fields.smooth_noise(np.random.default_rng(0), 128, 0.1, 0.2)
+    noise = scenes.smooth_noise(np.random.default_rng(0), 128, 0.1, 0.2)
     power = np.abs(np.fft.fft2(noise)) ** 2
     q = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.fftfreq(128)[None])
     assert noise.mean() == pytest.approx(0, abs=1e-6) and noise.std() == pytest.approx(1, abs=1e-5)
@@ -72,10 +74,10 @@ def test_band_limited_noise_stays_in_its_band():
 
 
 def test_series_have_the_lengths_they_say():
-    places = [fields.series_of(i) for i in range(80)]
+    places = [scenes.series_of(i) for i in range(80)]
     assert places[0] == (0, 0) and len(set(places)) == 80
     for series in range(places[-1][0]):
-        assert sum(s == series for s, _ in places) == fields.series_length(series)
+        assert sum(s == series for s, _ in places) == scenes.series_length(series)
 
 
 @settings(max_examples=15, deadline=None)
@@ -202,3 +204,16 @@ def test_atoms_lie_where_the_image_shows_them():
 def test_physical_simulation_refuses_nonsense(tmp_path):
     with pytest.raises(ValueError, match="spacing_px"):
         hrtem.graphene_micrographs(1, spacing_px=(1.0, 2.0), folder=tmp_path)
+
+
+@pytest.mark.skipif(
+    not has_real_data("graphene_hrtem"), reason="MCHELPERS_DATA lacks graphene_hrtem"
+)
+def test_the_graphene_study_as_released():
+    graphene = hrtem.load_graphene()
+    assert graphene.images.shape == graphene.masks.shape == (131, 256, 256)
+    assert (~graphene.masks.any((1, 2))).sum() == 3
+    assert graphene.masks.mean() == pytest.approx(0.132, abs=5e-4)
+    assert len(set(graphene.groups["series"])) == 109
+    assert len(set(graphene.groups["date"])) == 17
+    assert graphene.names == sorted(graphene.names)

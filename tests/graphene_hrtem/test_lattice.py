@@ -54,12 +54,6 @@ def test_contrast_and_brightness_do_not_matter():
 def test_noise_has_no_lattice(size):
     image = np.random.default_rng(0).normal(size=(size, size))
     assert np.isnan(lattice.bragg_radius(image))
-    assert np.isnan(lattice.lattice_constant_px(image))
-
-
-def test_lattice_constant_is_two_over_root_three_plane_spacings():
-    image = honeycomb(256, 0.2, 0.4)
-    assert lattice.lattice_constant_px(image) == pytest.approx(5 * 2 / np.sqrt(3), rel=0.01)
 
 
 def test_spectrum_of_white_noise_is_flat_and_counts_its_variance():
@@ -69,29 +63,6 @@ def test_spectrum_of_white_noise_is_flat_and_counts_its_variance():
     window = (np.outer(np.hanning(256), np.hanning(256)) ** 2).sum()
     np.testing.assert_allclose(power[20:] / (4 * window), 1, atol=0.35)
     assert power[20:].mean() / (4 * window) == pytest.approx(1, abs=0.03)
-
-
-def test_resampling_gives_every_image_the_same_lattice_constant():
-    for radius in (0.15, 0.3):
-        image = honeycomb(256, radius, 0.3, noise=0.5)
-        factor = 8 / lattice.lattice_constant_px(image)
-        resampled = lattice.resample(image, factor)
-        assert resampled.dtype == np.float32
-        assert lattice.lattice_constant_px(resampled) == pytest.approx(8, rel=0.02)
-
-
-def test_masks_stay_boolean_and_keep_their_share():
-    mask = np.zeros((90, 60), bool)
-    mask[:45] = True
-    resampled = lattice.resample(mask, 1.5)
-    assert resampled.dtype == bool and resampled.shape == (135, 90)
-    assert resampled.mean() == pytest.approx(0.5, abs=0.02)
-
-
-@pytest.mark.parametrize("factor", [0.0, -1.0, np.nan, np.inf])
-def test_a_factor_that_is_no_number_is_refused(factor):
-    with pytest.raises(ValueError, match="factor must be positive"):
-        lattice.resample(np.zeros((40, 40)), factor)
 
 
 @pytest.mark.parametrize("image", [np.zeros((16, 16)), np.zeros((40, 40, 3))])

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mchelpers.graphene_hrtem.scenes import smooth_noise
 from mchelpers.metrics import pooled
 from mchelpers.nanoparticles import crystallinity
-from mchelpers.simulate.fields import smooth_noise
 
 SIDE = 192
 

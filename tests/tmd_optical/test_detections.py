@@ -187,21 +187,6 @@ def test_area_shares_count_a_pixel_once_and_boxes_overstate():
     )
 
 
-def test_a_gain_is_bounded_by_whole_runs():
-    images = [image_of(("triangle", A), ("triangle", B), group=f"run{n // 2}") for n in range(6)]
-    groups = [i.group for i in images]
-    weak = [matched(i, found_of((0, A, 0.9))) for i in images]
-    strong = [matched(i, found_of((0, A, 0.9), (0, B, 0.8))) for i in images]
-    gain, low, high = detections.gain_interval(weak, strong, groups, CLASSES, draws=20)
-    assert gain == pytest.approx(0.495, abs=0.01) and low == pytest.approx(high)
-    same = detections.gain_interval([weak, strong], [strong, weak], groups, CLASSES, draws=5)
-    assert same == (0, 0, 0)
-    with pytest.raises(ValueError, match="at least two growth runs"):
-        detections.gain_interval(weak, strong, ["one"] * 6, CLASSES)
-    with pytest.raises(ValueError, match="in one order"):
-        detections.gain_interval(weak, strong[:3], groups, CLASSES)
-
-
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 4), st.integers(0, 6))
 def test_what_always_holds(seed, true_count, found_count):

@@ -199,6 +199,10 @@ def test_what_cannot_be_written_is_refused(images, tmp_path):
         coco.write_coco(tmp_path, images, ["thin", "thin"])
     with pytest.raises(ValueError, match="two images have one name"):
         coco.write_coco(tmp_path, images[:1] * 2, CLASSES)
+    away = LabelledImage("../away", images[0].image, [])
+    with pytest.raises(ValueError, match="leads out of the folder"):
+        instances.write_yolo(tmp_path / "set", [away], {"train": [0]}, CLASSES)
+    assert not list(tmp_path.rglob("away*"))
     out = LabelledImage("out", images[0].image, [Instance("thin", 50, 0, np.ones((11, 3), bool))])
     with pytest.raises(ValueError, match="leaves its frame"):
         coco.write_coco(tmp_path, [out], CLASSES)

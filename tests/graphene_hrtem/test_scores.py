@@ -1,0 +1,49 @@
+"""Scores of single images: the best threshold, areas under curves, outlines."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mchelpers.graphene_hrtem import scores as scores_of
+
+
+def square(size, corner=0, shape=(1, 10, 10)):
+    mask = np.zeros(shape, bool)
+    mask[:, corner : corner + size, corner : corner + size] = True
+    return mask
+
+
+def test_auc_of_perfect_and_undefined_scores():
+    truth = np.concatenate([square(4), square(0)])
+    auc = scores_of.auc_per_image(truth.astype(float), truth)
+    assert auc[0] == 1 and np.isnan(auc[1])
+
+
+@pytest.mark.parametrize(("tolerance", "perfect"), [(1, False), (3, True)])
+def test_surface_dice_forgives_a_shift_within_tolerance(tolerance, perfect):
+    truth = np.zeros((1, 40, 40), bool)
+    truth[:, 10:30, 10:30] = True
+    shifted = np.roll(truth, 3, axis=2)
+    score = scores_of.surface_dice(shifted, truth, tolerance)[0]
+    assert (score == 1) == perfect
+
+
+def test_surface_dice_of_empty_masks():
+    nothing = square(0)
+    assert scores_of.surface_dice(nothing, nothing, 2)[0] == 1
+    assert scores_of.surface_dice(square(3, 2), nothing, 2)[0] == 0
+
+
+@given(st.integers(1, 8))
+@settings(max_examples=8, deadline=None)
+def test_surface_dice_is_one_for_equal_masks(size):
+    assert scores_of.surface_dice(square(size, 1), square(size, 1), 0)[0] == 1
+
+
+def test_surface_dice_of_a_filled_frame():
+    """Neither of two opposite masks has an outline; that does not make them alike."""
+    nothing, everything = np.zeros((1, 9, 9), bool), np.ones((1, 9, 9), bool)
+    assert scores_of.surface_dice(everything, everything, 2)[0] == 1
+    assert scores_of.surface_dice(everything, nothing, 2)[0] == 0
+    assert scores_of.surface_dice(nothing, everything, 2)[0] == 0
