@@ -6,6 +6,7 @@ import warnings
 
 import matplotlib
 import numpy as np
+import pooch
 import pytest
 import torch
 from conftest import left_changed, process_globals

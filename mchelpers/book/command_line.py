@@ -82,9 +82,7 @@ def check_install_lines(root: Path) -> list[str]:
     import yaml
 
     url = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
-    # A chapter that was recorded under the old name changes it when it is executed again.
-    name = r"(mchelpers|micrographs-measured)(\[[a-z,]+\])?"
-    line = re.compile(rf'%pip install -q "{name} @ git\+{re.escape(url)}"')
+    line = re.compile(rf'%pip install -q "{DISTRIBUTION}(\[[a-z,]+\])? @ git\+{re.escape(url)}"')
     return [
         f'{c.name}: the set-up cell must install "{DISTRIBUTION} @ git+{url}"'
         for c in chapters(root)

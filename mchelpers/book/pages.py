@@ -116,7 +116,7 @@ def _results_page(root: Path) -> str:
 
 
 def _runs_page(root: Path) -> str:
-    rows, changed, machines = [], [], Counter()
+    rows, changed, amended, machines = [], [], {}, Counter()
     for chapter in chapters(root):
         record = load_record(chapter)
         if record is None:
@@ -127,6 +127,8 @@ def _runs_page(root: Path) -> str:
         older = changed_helpers(chapter, record)
         if at.endswith("-dirty"):
             changed.append(chapter.name)
+        if "amended" in record:
+            amended.setdefault(record["amended"], []).append(chapter.name)
         rows.append(
             [
                 f"[{chapter.name}](/book/{chapter.name}.ipynb)",
@@ -170,6 +172,7 @@ def _runs_page(root: Path) -> str:
             "that the page uses and whose code changed since.\n",
             _table(header, rows),
             *([dirty] if changed else []),
+            *(f"Amended on {what}: {', '.join(where)}.\n" for what, where in amended.items()),
             "Machines and versions of these records:\n",
             listed + "\n",
         ]
