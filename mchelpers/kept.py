@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,8 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import plan
 from .contexts import seeded, threads
 from .key import fingerprint
+from .machine import describe_device
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
 __all__ = [
@@ -33,8 +34,8 @@ __all__ = [
     "half",
     "load_network",
     "load_tensors",
-    "machine",
     "save_tensors",
+    "trained_on",
 ]
 
 _building = threading.Lock()  # the initial weights come from one global generator
@@ -96,10 +97,29 @@ class Training:
         device: str | torch.device = "cpu",
         on_epoch: Callable[[], object] | None = None,
     ) -> Path:
-        """Train, unless it is kept; an unfinished training goes on from its last epoch."""
+        """Train, unless it is kept; an unfinished training goes on from its last epoch.
+
+        While trainings are planned (:mod:`mchelpers.plan`) a missing one is written down
+        instead, and the file holds weights that are all NaN.
+        """
         finished = self.file
         if finished.exists():
             return finished
+        if plan.folder() is not None:
+            return plan.write_down(self, _fresh(self.make_model, self.settings.seed))
+        unfinished = finished.with_suffix(".pt")
+        state, note = self.train(unfinished, device, on_epoch)
+        save_tensors(state, finished, note)
+        unfinished.unlink(missing_ok=True)
+        return finished
+
+    def train(
+        self,
+        checkpoint: Path,
+        device: str | torch.device = "cpu",
+        on_epoch: Callable[[], object] | None = None,
+    ) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Train, or go on from a checkpoint; return what is to be kept: weights and a note."""
         model = _fresh(self.make_model, self.settings.seed)
         if self.start is not None:
             model.load_state_dict(self.start)
@@ -110,7 +130,6 @@ class Training:
                 logits = predict(net, self.images[self.watch], device=device)
                 return self.score(logits, self.targets[self.watch])
 
-        unfinished = finished.with_suffix(".pt")
         history = fit(
             model,
             self.images[self.learn],
@@ -120,13 +139,11 @@ class Training:
             augment=self.augment,
             validate=validate,
             device=device,
-            checkpoint=unfinished,
+            checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
-        note = {"history": json.dumps(asdict(history)), "trained_on": machine(device)}
-        save_tensors(half(model.state_dict()), finished, note)
-        unfinished.unlink(missing_ok=True)
-        return finished
+        note = {"history": json.dumps(asdict(history)), "trained_on": describe_device(device)}
+        return half(model.state_dict()), note
 
 
 @dataclass
@@ -219,7 +236,8 @@ def cross_validate(
 
     logits, histories = None, []
     for test, file in zip(tests, files):
-        predicted = predict(load_network(_fresh(make_model, 0), file), images[test], device=device)
+        seen = test[:1] if plan.is_placeholder(file) else test  # NaN, whatever the image
+        predicted = predict(load_network(_fresh(make_model, 0), file), images[seen], device=device)
         if logits is None:
             logits = torch.zeros(len(images), *predicted.shape[1:])
         logits[test] = predicted
@@ -329,15 +347,12 @@ def find_file(name: str) -> Path:
         return own
 
 
-def machine(device: str | torch.device = "cpu") -> str:
-    """Name the processor that trains."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+def trained_on(file: Path) -> str | None:
+    """Read which machine made a kept file; None where that was not written down."""
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        return (opened.metadata() or {}).get("trained_on")
 
 
 def half(state: dict[str, Tensor]) -> dict[str, Tensor]:

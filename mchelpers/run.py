@@ -200,10 +200,15 @@ class Run:
         files
             Kept weights.
         where
-            The machines that trained, in a few words each; none means this one.
+            The machines that trained, in a few words each; none means those that the files
+            name, else this one.
         """
         import hashlib
 
+        from .kept import trained_on
+
+        files = list(files)
+        where = list(where) or [named for named in map(trained_on, files) if named]
         seconds = sum(sum(h.seconds) for h in histories)
         self.training_s += seconds
         if seconds:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +135,15 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits, target)
 
 
+def _epochs(done: int, total: int, caption: str | None) -> Iterable[int]:
+    """Count the epochs that are left, under a progress bar if it has a caption."""
+    if caption is None:
+        return range(done, total)
+    from tqdm.auto import trange  # not there where a packed training runs
+
+    return trange(done, total, initial=done, total=total, desc=caption)
+
+
 def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     return iter(torch.randperm(count, generator=generator).split(size))
 
@@ -208,8 +217,6 @@ def fit(
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
-    from tqdm.auto import trange
-
     if len(images) == 0 or len(images) != len(targets):
         raise ValueError(f"{len(images)} images and {len(targets)} targets: need as many, and some")
     if settings.patience is not None and validate is None:
@@ -237,14 +244,7 @@ def fit(
     steps_per_epoch = -(-len(images) // settings.batch_size)
     step = len(history.loss) * steps_per_epoch
 
-    bar = trange(
-        len(history.loss),
-        settings.epochs,
-        initial=len(history.loss),
-        total=settings.epochs,
-        desc=progress,
-        disable=progress is None,
-    )
+    bar = _epochs(len(history.loss), settings.epochs, progress)
     for epoch in bar:
         started, total = time.perf_counter(), 0.0
         model.train()
@@ -290,7 +290,8 @@ def fit(
             if settings.average:
                 model.load_state_dict(live)
         history.seconds.append(time.perf_counter() - started)
-        bar.set_postfix(loss=f"{history.loss[-1]:.4f}")
+        if progress is not None:
+            bar.set_postfix(loss=f"{history.loss[-1]:.4f}")
         if on_epoch is not None:
             on_epoch()
         if checkpoint is not None:

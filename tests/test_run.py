@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from mchelpers import kept
 from mchelpers.machine import describe, machine
 from mchelpers.run import Run, choose_tier, summarise, write_atomically, write_together
 
@@ -129,6 +131,15 @@ def test_trainings_say_how_long_and_where():
     assert len(run.trained_on) == 2
     assert describe({"gpu": "G", "cpu": "c", "cores": 2}) == "G"
     assert describe({"gpu": None, "cpu": "c", "cores": 2}) == "c, 2 cores"
+
+
+def test_a_kept_file_says_where_it_was_trained(tmp_path):
+    run = make()
+    there, silent = tmp_path / "there.safetensors", tmp_path / "silent.safetensors"
+    kept.save_tensors({"w": torch.ones(1)}, there, {"trained_on": "GPU C"})
+    kept.save_tensors({"w": torch.ones(1)}, silent, {"history": "{}"})
+    run.trained([SimpleNamespace(seconds=[1.0])], [there, silent])
+    assert run.trained_on == ["GPU C"] and set(run.weights) == {there.name, silent.name}
 
 
 def test_a_key_has_one_result():

@@ -24,10 +24,10 @@ from ..kept import (
     find_file,
     half,
     load_tensors,
-    machine,
     save_tensors,
 )
 from ..key import fingerprint
+from ..machine import describe_device
 from ..models import UNet, bce_dice
 from ..train import Fit, History, fit, predict
 
@@ -170,7 +170,7 @@ def pretrain(
             checkpoint=unfinished,
             progress="pretrain on simulated SEM",
         )
-        note = {"history": json.dumps(asdict(history)), "trained_on": machine(device)}
+        note = {"history": json.dumps(asdict(history)), "trained_on": describe_device(device)}
         save_tensors(half(network.state_dict()), file, note)
         unfinished.unlink(missing_ok=True)
     state, note = load_tensors(file)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import DataError, data_folder, fetch_all, fetch_record, registry
+from ..downloads import DataError, data_folder, fetch_all, fetch_record, registry
 
 __all__ = [
     "MODELS",
@@ -210,7 +210,7 @@ def fetch_wse2(folder: Path) -> None:
     Raises
     ------
     DataError
-        As for :func:`mchelpers.data.fetch_record`.
+        As for :func:`mchelpers.downloads.fetch_record`.
     """
     unfinished = folder.with_name(f"{folder.name}.partial")
     for file in fetch_record(_DOI, unfinished):

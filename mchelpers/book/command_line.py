@@ -12,7 +12,8 @@ from .. import __version__
 from ..install import DISTRIBUTION, install_line
 from ..run import TIERS
 from .checkout import trial_copy
-from .record import Chapter, chapters, check_chapter, find_root, load_record
+from .lock import check_chapter
+from .record import Chapter, chapters, find_root, load_record
 
 
 def default_tier() -> str:
@@ -69,9 +70,10 @@ def command_check(root: Path, args) -> list[str]:
     """Hold every page against the record and the claims."""
     from .claims import check_claims
     from .pages import check_pages
+    from .weights import check_weights
 
     faults = [f for c in chapters(root) for f in check_chapter(c, args.allow_smoke)]
-    faults += check_claims(root) + check_install_lines(root)
+    faults += check_claims(root) + check_install_lines(root) + check_weights(root)
     return faults or check_pages(root)
 
 
@@ -124,6 +126,40 @@ def command_new(root: Path, args) -> list[str]:
         "3. make test\n"
         "Then fill it: CONTRIBUTING.md, 'Add a study'."
     )
+    return []
+
+
+def command_pack(root: Path, args) -> list[str]:
+    """Pack the trainings that chapters ask for, to make them on another machine."""
+    from .pack import pack
+
+    chosen = [c for name in args.names for c in chapters(root, name)]
+    packed, left = pack(chosen, args.tier, None if args.plan else args.out, args.only)
+    for job in packed:
+        print(f"{job['name']}: {job['epochs']} epochs of {job['images']} images")
+    if not args.plan:
+        print(f"{args.out}: {len(packed)} trainings, {args.out.stat().st_size / 1e6:.1f} MB")
+    if left:
+        print("Not packed; pack again after adopting if it waits for these:", *left, sep="\n- ")
+    return []
+
+
+def command_adopt(root: Path, args) -> list[str]:
+    """File trainings that were made on another machine among the kept ones."""
+    from .pack import adopt
+
+    adopted, faults = adopt(args.files)
+    for name in adopted:
+        print(f"{name}: adopted")
+    return faults
+
+
+def command_ship(root: Path, args) -> list[str]:
+    """Copy kept trainings to the weights that ship with the book, and register them."""
+    from .weights import ship
+
+    for name in args.names:
+        print(f"{ship(root, name)}: write its card in weights/cards.yml")
     return []
 
 
@@ -206,6 +242,22 @@ def make_parser() -> argparse.ArgumentParser:
     new = commands.add_parser("new", help="lay down a new study that runs on a simulated stand-in")
     new.add_argument("name", help="its folder in book, mchelpers and tests, e.g. sem_grains")
     new.set_defaults(command=command_new)
+
+    pack = commands.add_parser("pack", help="pack trainings, to make them on another machine")
+    pack.add_argument("names", nargs="+", help=f"{NAME_HELP}; the most urgent first")
+    pack.add_argument("--tier", choices=TIERS, default="full", help="default: full")
+    pack.add_argument("--only", nargs="+", default=["*"], help="beginnings of trainings' names")
+    pack.add_argument("--out", type=Path, default=Path("pack.zip"), help="default: pack.zip")
+    pack.add_argument("--plan", action="store_true", help="only list the trainings")
+    pack.set_defaults(command=command_pack)
+
+    adopt = commands.add_parser("adopt", help="take back what was trained on another machine")
+    adopt.add_argument("files", nargs="+", type=Path, help="results/trained-*.pt of run.py")
+    adopt.set_defaults(command=command_adopt)
+
+    ship = commands.add_parser("ship", help="let kept trainings ship with the book")
+    ship.add_argument("names", nargs="+", help="NAME-KEY, as the kept file is called")
+    ship.set_defaults(command=command_ship)
     return parser
 
 

@@ -12,6 +12,7 @@ from .api import api_page
 from .claims import Claim, find_result, judge, load_claims, studies
 from .plain import render
 from .record import Chapter, changed_helpers, chapters, load_record
+from .weights import weights_page
 
 __all__ = ["check_pages", "generate", "write_pages"]
 
@@ -197,6 +198,7 @@ def generate(root: Path) -> dict[Path, str]:
         record / "_verdicts.md": NOTICE + "\n" + table,
         root / "book" / "reference" / "api.md": api_page(root, NOTICE),
         readme: f"{before}{BEGIN}\n{table}{END}{after}",
+        **weights_page(root),
     }
 
 

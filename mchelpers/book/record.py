@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -23,7 +22,6 @@ __all__ = [
     "Chapter",
     "changed_helpers",
     "chapters",
-    "check_chapter",
     "find_root",
     "helper_hash",
     "load_record",
@@ -31,8 +29,6 @@ __all__ = [
     "reached_code",
     "read_page",
 ]
-
-MAX_NOTEBOOK_BYTES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -194,74 +190,3 @@ def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
     gone = {n for n, digest in then.items() if digest not in newer}
     new = {n for n, digest in now.items() if digest not in older}
     return sorted({n.rpartition(".")[2] for n in gone | new})
-
-
-def check_chapter(chapter: Chapter, allow_smoke: bool = False) -> list[str]:
-    """Compare what a page shows with what was executed.
-
-    Parameters
-    ----------
-    chapter
-        The chapter.
-    allow_smoke
-        Accept a smoke execution (a trial build that is not published).
-
-    Returns
-    -------
-    list of str
-        One sentence per fault, empty if there is none.
-    """
-    if not chapter.notebook.exists():
-        return [f"{chapter.name}: no notebook; run: make chapter NAME={chapter.name}"]
-    try:
-        notebook, record = read_page(chapter.notebook), load_record(chapter)
-    except ValueError as error:
-        return [str(error)]
-    faults = _word_faults(chapter)
-    if chapter.notebook.stat().st_size > MAX_NOTEBOOK_BYTES and not allow_smoke:
-        faults.append(
-            f"the notebook has {chapter.notebook.stat().st_size / 1e6:.1f} MB, above 2 MB"
-        )
-    faults += _output_faults(notebook)
-    if record is None:
-        faults.append("no record: it was never executed as a whole")
-    else:
-        if record["cells"] != cell_hashes(notebook):
-            faults.append("a shown code cell is not the executed one")
-        if record["outputs"] != outputs_hash(notebook):
-            faults.append("an output is not the one the execution made")
-        if record["tier"] == "smoke" and not allow_smoke:
-            faults.append("it was executed at the smoke tier, which makes no results")
-    return [f"{chapter.name}: {fault}" for fault in faults]
-
-
-def _word_faults(chapter: Chapter) -> list[str]:
-    from .plain import render
-
-    try:
-        if chapter.notebook.read_text(encoding="utf-8") == render(chapter):
-            return []
-    except ValueError as error:
-        return [str(error).removeprefix(f"{chapter.name}: ")]
-    return [
-        "the text and the notebook differ; after a change of words, or of another chapter's "
-        f"numbers, run: python -m mchelpers text {chapter.name}, else execute it"
-    ]
-
-
-def _output_faults(notebook) -> list[str]:
-    faults = []
-    code = [c for c in notebook.cells if c.cell_type == "code"]
-    if code and not any(c.outputs for c in code):
-        faults.append("no cell has an output")
-    for number, cell in enumerate(code, 1):
-        for output in cell.outputs:
-            if output.output_type == "error":
-                faults.append(f"code cell {number} ended in {output.ename}")
-            if output.output_type == "stream" and output.name == "stderr":
-                faults.append(f"code cell {number} wrote to stderr: {output.text.strip()[:80]}")
-            is_image = "image/png" in output.get("data", {})
-            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
-            if is_image and not re.search(r"\w", alt):
-                faults.append(f"code cell {number} shows an image without alt text")
-    return faults

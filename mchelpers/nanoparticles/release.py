@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data import DataError, data_folder, fetch_record
+from ..downloads import DataError, data_folder, fetch_record
 from .tiles import Tiles
 
 if TYPE_CHECKING:
@@ -32,13 +32,14 @@ _AT_ONCE = 16  # tiles held in the file's own, larger type
 def fetch_nanoparticles(folder: Path | None = None) -> tuple[Path, Path]:
     """Find the study's stack of gold and CdSe, or download it from Zenodo by its DOI.
 
-    As :func:`mchelpers.data.fetch_record`; :func:`load_nanoparticle_stack` checks what is in it.
+    As :func:`mchelpers.downloads.fetch_record` does; what is in it is checked by
+    :func:`load_nanoparticle_stack`.
 
     Parameters
     ----------
     folder
         Where to look and to save. By default ``nanoparticles`` in
-        :func:`mchelpers.data.data_folder`.
+        :func:`mchelpers.downloads.data_folder`.
 
     Returns
     -------
@@ -47,7 +48,7 @@ def fetch_nanoparticles(folder: Path | None = None) -> tuple[Path, Path]:
     Raises
     ------
     DataError
-        As for :func:`mchelpers.data.fetch_record`.
+        As for :func:`mchelpers.downloads.fetch_record`.
     """
     folder = data_folder() / "nanoparticles" if folder is None else Path(folder)
     images, maps = fetch_record(DOI, folder, FILES)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import DataError, Split, stays_inside
+from ..data import DataError, Split
+from ..downloads import stays_inside
 from .polygons import bridge, mask_to_rings, polygon_box, rings_to_mask
 
 __all__ = [

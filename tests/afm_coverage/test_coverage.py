@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from skimage.io import imsave
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from mchelpers import data
+from mchelpers import data, downloads
 from mchelpers.afm_coverage import coverage
 
 TRUTH = np.array([0.1, 0.2, 0.5, 0.6])
@@ -157,7 +157,7 @@ def sem(tmp_path, monkeypatch):
             files[f"{folder}/{name}"] = (hashlib.sha256(content).hexdigest(), len(content), "")
     monkeypatch.setenv("MCHELPERS_DATA", str(tmp_path))
     monkeypatch.setattr(coverage, "registry", lambda: files)
-    monkeypatch.setattr(data, "registry", lambda: files)
+    monkeypatch.setattr(downloads, "registry", lambda: files)
     return files
 
 

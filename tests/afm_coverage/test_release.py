@@ -10,7 +10,7 @@ import pytest
 from conftest import has_real_data
 from skimage.io import imsave
 
-from mchelpers import data
+from mchelpers import data, downloads
 from mchelpers.afm_coverage import coverage
 from mchelpers.afm_coverage import release as wse2
 
@@ -61,7 +61,7 @@ def results(folder, monkeypatch, **change):
         files[name] = (hashlib.sha256(content.encode()).hexdigest(), len(content), "")
     monkeypatch.setenv("MCHELPERS_DATA", str(folder))
     monkeypatch.setattr(wse2, "registry", lambda: files)
-    monkeypatch.setattr(data, "registry", lambda: files)
+    monkeypatch.setattr(downloads, "registry", lambda: files)
     return drawn
 
 

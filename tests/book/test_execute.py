@@ -16,6 +16,7 @@ from conftest import CHAPTER, make_book
 
 from mchelpers.book import execute, record
 from mchelpers.book.checkout import commit
+from mchelpers.book.lock import check_chapter
 
 
 def files(chapter):
@@ -82,7 +83,7 @@ def test_a_dead_kernel_fails_its_chapter_and_the_next_is_executed(book, capsys):
     assert failure.startswith("demo/00_dies lost its kernel")
     assert (book / ".runs" / "failed" / "demo-00_dies.ipynb").exists()
     chapter = record.Chapter("demo/01_first", book)
-    assert record.check_chapter(chapter) == []
+    assert check_chapter(chapter) == []
     assert str(chapter.notebook) in capsys.readouterr().out
 
 
@@ -136,7 +137,7 @@ def test_malformed_claims_are_known_before_the_work(book, monkeypatch):
 def test_an_execution_mends_a_damaged_record(done, quick):
     done.record.write_text("{")
     execute.execute(done, "laptop")
-    assert record.check_chapter(done) == []
+    assert check_chapter(done) == []
 
 
 def test_machine_and_versions_are_those_of_the_kernel(done, quick):

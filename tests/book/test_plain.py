@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from mchelpers.book import execute, pages, record
 from mchelpers.book.bars import STATE, VIEW, bars_to_text
+from mchelpers.book.lock import check_chapter
 from mchelpers.book.plain import GLUE, dump, merged, plain, render
 
 HEAD = CHAPTER[: CHAPTER.index("# First")]
@@ -249,14 +250,14 @@ def lock(chapter):
 def test_the_lock_sees_stale_words_and_the_pages_command_refreshes_them(study, monkeypatch):
     text = f"It is {{glue:text}}`02_second.ipynb::score:.2f`.\n{CODE}"
     chapter = lock(write(study, "demo/01_first", text, {"mine": 1}))
-    assert record.check_chapter(chapter) == []
+    assert check_chapter(chapter) == []
     other = record.Chapter("demo/02_second", study)
     other.notebook.write_text(other.notebook.read_text().replace("0.25", "0.75"))
-    (fault,) = record.check_chapter(chapter)
+    (fault,) = check_chapter(chapter)
     assert "differ" in fault and "mchelpers text demo/01_first" in fault
     monkeypatch.setattr(pages, "generate", lambda root: {})
     assert pages.write_pages(study) == []
-    assert record.check_chapter(chapter) == []
+    assert check_chapter(chapter) == []
     assert "It is 0.75." in chapter.notebook.read_text()
 
 
@@ -267,9 +268,9 @@ def test_the_lock_sees_edited_words_metadata_and_constructs_it_does_not_know(stu
     notebook.cells[1].metadata["tags"] = ["remove-input"]
     for text in (good.replace("Words.", "Wards."), nbformat.writes(notebook) + "\n"):
         chapter.notebook.write_text(text)
-        assert any("differ" in f for f in record.check_chapter(chapter))
+        assert any("differ" in f for f in check_chapter(chapter))
     chapter.source.write_text(chapter.source.read_text().replace("Words.", "{abbr}`W`"))
-    (fault,) = record.check_chapter(chapter)
+    (fault,) = check_chapter(chapter)
     assert fault.startswith("demo/01_first: unknown role {abbr}")
     with pytest.raises(execute.ChapterError, match="abbr"):
         execute.update_text(chapter)

@@ -6,12 +6,13 @@ import platform
 import nbformat
 import pytest
 
-from mchelpers.book import claims, execute, pages, record
+from mchelpers.book import claims, execute, lock, pages, record
+from mchelpers.book.lock import check_chapter
 from mchelpers.book.schema import first_fault
 
 
 def test_an_executed_chapter_passes_the_lock(done):
-    assert record.check_chapter(done) == []
+    assert check_chapter(done) == []
     assert claims.check_claims(done.root) == []
     assert pages.check_pages(done.root) == []
 
@@ -60,14 +61,14 @@ def test_a_result_leads_to_the_cell_that_made_it(book):
 
 
 def test_a_never_executed_chapter_is_refused(book):
-    (fault,) = record.check_chapter(record.Chapter("demo/01_first", book))
+    (fault,) = check_chapter(record.Chapter("demo/01_first", book))
     assert "no notebook" in fault
 
 
 def test_an_edited_cell_is_refused(done):
     text = done.source.read_text().replace("[0.5, 0.7]", "[0.9, 0.9]")
     done.source.write_text(text)
-    assert any("differ" in f for f in record.check_chapter(done))
+    assert any("differ" in f for f in check_chapter(done))
 
 
 def test_the_sync_hole_is_closed(done):
@@ -77,7 +78,7 @@ def test_the_sync_hole_is_closed(done):
     for cell in notebook.cells:
         cell.source = cell.source.replace("[0.5, 0.7]", "[0.9, 0.9]")
     nbformat.write(notebook, done.notebook)
-    faults = record.check_chapter(done)
+    faults = check_chapter(done)
     assert any("not the executed one" in f for f in faults)
     assert not any("differ" in f for f in faults)
 
@@ -86,19 +87,19 @@ def test_an_edited_output_is_refused(done):
     text = done.notebook.read_text()
     assert "0.6" in text
     done.notebook.write_text(text.replace("0.6", "0.9"))
-    assert any("not the one the execution made" in f for f in record.check_chapter(done))
+    assert any("not the one the execution made" in f for f in check_chapter(done))
 
 
 def test_prose_can_not_change_without_the_notebook(done):
     done.source.write_text(done.source.read_text().replace("## A number", "## A better number"))
-    assert any("differ" in f for f in record.check_chapter(done))
+    assert any("differ" in f for f in check_chapter(done))
 
 
 def test_changed_words_are_taken_over_and_changed_code_is_not(done):
     before = record.load_record(done)
     done.source.write_text(done.source.read_text().replace("## A number", "## A better number"))
     execute.update_text(done)
-    assert record.check_chapter(done) == []
+    assert check_chapter(done) == []
     assert record.load_record(done) == before
     assert "A better number" in done.notebook.read_text()
     done.source.write_text(done.source.read_text().replace("[0.5, 0.7]", "[0.9, 0.9]"))
@@ -115,8 +116,8 @@ def test_errors_stderr_size_and_alt_text_are_refused(done, monkeypatch):
     code[1].outputs.append(nbformat.v4.new_output("stream", name="stderr", text="a warning"))
     code[2].outputs.append(nbformat.v4.new_output("display_data", {"image/png": "AAAA"}))
     nbformat.write(notebook, done.notebook)
-    monkeypatch.setattr(record, "MAX_NOTEBOOK_BYTES", 100)
-    faults = " ".join(record.check_chapter(done))
+    monkeypatch.setattr(lock, "MAX_NOTEBOOK_BYTES", 100)
+    faults = " ".join(check_chapter(done))
     for word in ("KeyError", "a warning", "without alt text", "above 2 MB"):
         assert word in faults
 
@@ -124,8 +125,8 @@ def test_errors_stderr_size_and_alt_text_are_refused(done, monkeypatch):
 def test_smoke_is_no_result(done):
     ran = record.load_record(done)
     done.record.write_text(json.dumps({**ran, "tier": "smoke"}))
-    assert any("smoke" in f for f in record.check_chapter(done))
-    assert record.check_chapter(done, allow_smoke=True) == []
+    assert any("smoke" in f for f in check_chapter(done))
+    assert check_chapter(done, allow_smoke=True) == []
 
 
 def conflict(text):
@@ -162,14 +163,14 @@ def test_a_damaged_record_is_one_fault(done, damage):
     done.record.write_text(damage(done.record.read_text()))
     with pytest.raises(ValueError, match="01_first.json is damaged"):
         record.load_record(done)
-    (fault,) = record.check_chapter(done)
+    (fault,) = check_chapter(done)
     assert fault.startswith("book/record/demo/01_first.json is damaged")
     assert claims.check_claims(done.root) == [fault]
 
 
 def test_bytes_that_are_no_text_are_a_damaged_record(done):
     done.record.write_bytes(b"\xff" + done.record.read_bytes())
-    assert "is damaged" in record.check_chapter(done)[0]
+    assert "is damaged" in check_chapter(done)[0]
 
 
 @pytest.mark.parametrize(
@@ -179,13 +180,13 @@ def test_bytes_that_are_no_text_are_a_damaged_record(done):
 )
 def test_a_damaged_notebook_is_one_fault(done, damage):
     done.notebook.write_text(damage(done.notebook.read_text()))
-    (fault,) = record.check_chapter(done)
+    (fault,) = check_chapter(done)
     assert fault.startswith("01_first.ipynb of demo is damaged") and "\n" not in fault
 
 
 def test_a_damaged_text_is_one_fault(done):
     done.source.write_text("---\njupytext: [\n---\n")
-    (fault,) = record.check_chapter(done)
+    (fault,) = check_chapter(done)
     assert "01_first.md of demo is damaged" in fault and "\n" not in fault
 
 
