@@ -19,10 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import plan
+from .book.machine import describe_device
 from .contexts import seeded, threads
 from .key import fingerprint
-from .machine import describe_device
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
 __all__ = [
@@ -87,6 +86,10 @@ class Training:
         recipe = (fit, self.make_model, self.settings, self.loss, self.augment, self.start)
         return fingerprint(recipe, learned, watched)
 
+    def build(self) -> nn.Module:
+        """Build the network with its first, random weights."""
+        return _fresh(self.make_model, self.settings.seed)
+
     @property
     def file(self) -> Path:
         """Where it is kept, or will be."""
@@ -99,14 +102,13 @@ class Training:
     ) -> Path:
         """Train, unless it is kept; an unfinished training goes on from its last epoch.
 
-        While trainings are planned (:mod:`mchelpers.plan`) a missing one is written down
-        instead, and the file holds weights that are all NaN.
+        Where :data:`make_instead` is set, it has the missing one.
         """
         finished = self.file
         if finished.exists():
             return finished
-        if plan.folder() is not None:
-            return plan.write_down(self, _fresh(self.make_model, self.settings.seed))
+        if make_instead is not None:
+            return make_instead(self)
         unfinished = finished.with_suffix(".pt")
         state, note = self.train(unfinished, device, on_epoch)
         save_tensors(state, finished, note)
@@ -120,7 +122,7 @@ class Training:
         on_epoch: Callable[[], object] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Train, or go on from a checkpoint; return what is to be kept: weights and a note."""
-        model = _fresh(self.make_model, self.settings.seed)
+        model = self.build()
         if self.start is not None:
             model.load_state_dict(self.start)
         validate = None
@@ -144,6 +146,10 @@ class Training:
         )
         note = {"history": json.dumps(asdict(history)), "trained_on": describe_device(device)}
         return half(model.state_dict()), note
+
+
+make_instead: Callable[[Training], Path] | None = None
+"""What becomes of a missing training where it is not made; see :mod:`mchelpers.book.plan`."""
 
 
 @dataclass
@@ -236,8 +242,7 @@ def cross_validate(
 
     logits, histories = None, []
     for test, file in zip(tests, files):
-        seen = test[:1] if plan.is_placeholder(file) else test  # NaN, whatever the image
-        predicted = predict(load_network(_fresh(make_model, 0), file), images[seen], device=device)
+        predicted = predict(load_network(_fresh(make_model, 0), file), images[test], device=device)
         if logits is None:
             logits = torch.zeros(len(images), *predicted.shape[1:])
         logits[test] = predicted
@@ -257,10 +262,9 @@ def _bar(name: str, trainings: Sequence[Training], progress: bool):
 
     missing = [t for t in trainings if not t.file.exists()]
     if not missing:
-        kept = len(trainings)
-        return tqdm(
-            total=kept, initial=kept, desc=f"{name}: kept", unit="training", disable=not progress
-        )
+        bar = tqdm(total=len(trainings), desc=f"{name}: kept", unit="training", disable=not progress)
+        bar.update(len(trainings))
+        return bar
     kept = len(trainings) - len(missing)
     caption = f"{name}: {kept} of {len(trainings)} kept" if kept else name
     epochs = sum(t.settings.epochs for t in missing)

@@ -6,7 +6,6 @@ import warnings
 
 import matplotlib
 import numpy as np
-import pooch
 import pytest
 import torch
 from conftest import left_changed, process_globals
@@ -39,20 +38,6 @@ def test_seeded_draws_are_the_same_and_others_go_on():
             raise Failure
     assert torch.equal(*drawn)
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_pooch_is_quiet_and_speaks_again():
-    logger = pooch.get_logger()
-    before = logger.level
-
-    @contexts.quiet_pooch()
-    def download():
-        assert not logger.isEnabledFor(logging.INFO) and logger.isEnabledFor(logging.WARNING)
-        raise Failure
-
-    with pytest.raises(Failure):
-        download()
-    assert logger.level == before
 
 
 def change_threads():

@@ -18,26 +18,28 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from .. import plan
+from .. import kept
 from ..kept import load_tensors, save_tensors
-from ..run import write_atomically
 from ..train import History, run_folder
+from . import plan
+from .files import write_atomically
 from .record import Chapter
 
-__all__ = ["adopt", "forbid_training", "pack"]
+__all__ = ["adopt", "only_plan", "pack"]
 
 MAX_BYTES = 60_000_000
-PRELUDE = "from mchelpers.book import pack; pack.forbid_training()"
+PRELUDE = "from mchelpers.book import pack; pack.only_plan()"
 
 
-def forbid_training() -> None:
-    """Refuse, in this process, every training that is not planned."""
+def only_plan() -> None:
+    """Write trainings down in this process instead of making them; refuse all others."""
     import joblib
     import torch
 
     def refuse(*args, **kwargs):
         raise plan.PlanError("a training that is no kept.Training cannot be packed")
 
+    kept.make_instead = plan.write_down
     torch.optim.Optimizer.zero_grad = refuse
     joblib.parallel_config(backend="threading")  # a process of its own would not know
 
@@ -59,7 +61,7 @@ def plan_chapter(chapter: Chapter, tier: str, place: Path) -> list[str]:
     environment = {
         **os.environ,
         "MCHELPERS_TIER": tier,
-        "MCHELPERS_PLAN": str(place),
+        plan.FOLDER: str(place),
         "PYTHONPATH": str(chapter.root),
     }
     with tempfile.TemporaryDirectory() as work:
@@ -114,7 +116,7 @@ def pack(
         left = [fault for chapter in chosen for fault in plan_chapter(chapter, tier, place)]
         jobs = [j for j in plan.jobs(place) if any(fnmatch(j["name"], f"{o}*") for o in only)]
         write_atomically(place / "plan.json", json.dumps(jobs))
-        package = Path(plan.__file__).parent
+        package = Path(plan.__file__).parents[1]
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(package, place / "mchelpers", ignore=ignored)
         shutil.copy(package / "book" / "run_there.py", place / "run.py")

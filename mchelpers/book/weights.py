@@ -6,8 +6,8 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from ..run import write_atomically
 from ..train import run_folder
+from .files import write_atomically
 from .record import Chapter, load_record
 from .schema import first_fault
 

@@ -1,8 +1,8 @@
 """A training written down, so that another process, on another machine, can make it.
 
-Where ``MCHELPERS_PLAN`` names a folder, trainings that are not kept are written there instead of
-made: settings and the names of functions as JSON, arrays in files named by their content. What
-comes of a planned training is NaN, so that nothing that depends on it passes for a result.
+Trainings that are not kept are written to a folder instead of made: settings and the names of
+functions as JSON, arrays in files named by their content. What comes of a planned training is NaN,
+so that nothing that depends on it passes for a result.
 """
 
 from __future__ import annotations
@@ -20,20 +20,18 @@ from dataclasses import asdict, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .source import digest
-from .train import Fit, History
+from ..kept import Training, save_tensors
+from ..source import digest
+from ..train import Fit, History
 
-if TYPE_CHECKING:
-    from .kept import Training
+__all__ = ["PlanError", "decode", "encode", "jobs", "write_down"]
 
-__all__ = ["PlanError", "decode", "encode", "folder", "is_placeholder", "jobs", "write_down"]
-
+FOLDER = "MCHELPERS_PLAN"  # the variable that names it
 _writing = threading.Lock()
 
 
@@ -41,18 +39,7 @@ class PlanError(ValueError):
     """A training cannot be written down; the message says which, why and what to do."""
 
 
-def folder() -> Path | None:
-    """Return the folder of the plan, or None where trainings are made and not planned."""
-    chosen = os.environ.get("MCHELPERS_PLAN")
-    return Path(chosen) if chosen else None
-
-
-def is_placeholder(file: Path) -> bool:
-    """Whether a kept file only stands for weights that were planned."""
-    return folder() is not None and file.parent == folder() / "placeholders"
-
-
-def write_down(training: Training, model: nn.Module) -> Path:
+def write_down(training: Training) -> Path:
     """Add a training to the plan; return a file of NaN in place of its weights.
 
     Raises
@@ -60,9 +47,7 @@ def write_down(training: Training, model: nn.Module) -> Path:
     PlanError
         If it begins from, or learns from, what is only planned, or cannot be told in words.
     """
-    from .kept import save_tensors
-
-    place = folder()
+    place, model = Path(os.environ[FOLDER]), training.build()
     inputs = [training.images, training.targets, *(training.start or {}).values()]
     if any(bool(torch.isnan(x).any()) for x in inputs if x.is_floating_point()):
         raise PlanError(f"{training.name} depends on the result of a training that is planned")
