@@ -66,7 +66,7 @@ def _downloading(source: str, target: Path) -> Iterator[None]:
     import pooch
 
     logger = pooch.get_logger()
-    level = logger.level
+    before = logger.level
     logger.setLevel("WARNING")  # its notes would stand on a chapter's page
     try:
         yield
@@ -87,7 +87,7 @@ def _downloading(source: str, target: Path) -> Iterator[None]:
             "to a folder that holds it"
         ) from error
     finally:
-        logger.setLevel(level)
+        logger.setLevel(before)
 
 
 def fetch(path: str, folder: Path | None = None, files: dict | None = None) -> Path:

@@ -262,7 +262,9 @@ def _bar(name: str, trainings: Sequence[Training], progress: bool):
 
     missing = [t for t in trainings if not t.file.exists()]
     if not missing:
-        bar = tqdm(total=len(trainings), desc=f"{name}: kept", unit="training", disable=not progress)
+        bar = tqdm(
+            total=len(trainings), desc=f"{name}: kept", unit="training", disable=not progress
+        )
         bar.update(len(trainings))
         return bar
     kept = len(trainings) - len(missing)
@@ -339,7 +341,7 @@ def find_file(name: str) -> Path:
     Path
         The place in the run folder if it is in neither.
     """
-    from .data import DataError, fetch, registry
+    from .downloads import DataError, fetch, registry
 
     own = run_folder() / name
     beside = Path(__file__).parents[1] / "weights" / name  # in a checkout
@@ -353,10 +355,7 @@ def find_file(name: str) -> Path:
 
 def trained_on(file: Path) -> str | None:
     """Read which machine made a kept file; None where that was not written down."""
-    from safetensors import safe_open
-
-    with safe_open(file, "pt") as opened:
-        return (opened.metadata() or {}).get("trained_on")
+    return load_tensors(file)[1].get("trained_on")
 
 
 def half(state: dict[str, Tensor]) -> dict[str, Tensor]:

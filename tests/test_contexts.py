@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import left_changed, process_globals
 
-from mchelpers import contexts
+from mchelpers import contexts, downloads
 
 
 class Failure(Exception):
@@ -38,6 +38,15 @@ def test_seeded_draws_are_the_same_and_others_go_on():
             raise Failure
     assert torch.equal(*drawn)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_pooch_is_quiet_and_speaks_again(tmp_path):
+    logger = pooch.get_logger()
+    before = logger.level
+    with pytest.raises(Failure), downloads._downloading("somewhere", tmp_path / "file"):
+        assert not logger.isEnabledFor(logging.INFO) and logger.isEnabledFor(logging.WARNING)
+        raise Failure
+    assert logger.level == before
 
 
 def change_threads():
