@@ -26,13 +26,25 @@ for chapter in sorted(Path("book").glob("*/[0-9][0-9]_*.md")):
             shell.run_cell(cell.source).raise_error()
 """
 
+HOUSE = """\
+import test_house as house
+house.test_a_study_s_room_is_its_own()
+house.test_what_is_private_stays_private()
+own = [p for p in house.public_names() if p[0].startswith("sem_grains.")]
+assert own and all(len(house.users_of(*p)) > 1 for p in own)
+for what, places in house.measures().items():
+    found = {w: n for w, n in places.items() if w.startswith("sem_grains")}
+    assert all(n <= house.TARGETS[what] for n in found.values()), (what, found)
+"""
+
 
 def checkout(folder):
     """Copy what a study needs of the repository, without the other studies' chapters."""
     for name in ("pyproject.toml", "_config.yml", "_toc.yml", "README.md"):
         shutil.copy(REPOSITORY / name, folder / name)
-    linked = ("book/record/runs.md", "book/record/results.md", "book/reference/api.md")
-    for name in (*linked, "tests/conftest.py", "tests/book/test_chapters.py"):
+    pages = ("book/record/runs.md", "book/record/results.md")  # that chapters link to
+    tests = ("conftest.py", "ceilings.json", "test_house.py", "book/test_chapters.py")
+    for name in (*pages, *(f"tests/{test}" for test in tests)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, folder / name)
     ignored = shutil.ignore_patterns("__pycache__")
@@ -94,13 +106,17 @@ def test_the_contents_list_it_and_nothing_else_changed(study):
 
 
 def test_its_code_is_in_the_style_of_the_package(study):
-    study("-m", "ruff", "check", ".")
-    study("-m", "ruff", "format", "--check", ".")
+    for action in (["check"], ["format", "--check"]):
+        study("-m", "ruff", *action, "mchelpers/sem_grains", "tests/sem_grains")
 
 
 def test_its_unit_tests_and_the_tests_of_chapters_pass(study):
-    passed = study("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
-    assert "failed" not in passed and "skipped" not in passed
+    passed = study("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/sem_grains", "tests/book")
+    assert "skipped" not in passed
+
+
+def test_it_keeps_the_rules_of_the_house(study):
+    study("-c", HOUSE, PYTHONPATH=os.pathsep.join([str(study.root), str(study.root / "tests")]))
 
 
 def test_its_chapters_run_at_the_smoke_tier(study):
