@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import plan
 from .contexts import seeded, threads
 from .key import fingerprint
 from .machine import describe_device
@@ -97,16 +96,10 @@ class Training:
         device: str | torch.device = "cpu",
         on_epoch: Callable[[], object] | None = None,
     ) -> Path:
-        """Train, unless it is kept; an unfinished training goes on from its last epoch.
-
-        While trainings are planned (:mod:`mchelpers.plan`) a missing one is written down
-        instead, and the file holds weights that are all NaN.
-        """
+        """Train, unless it is kept; an unfinished training goes on from its last epoch."""
         finished = self.file
         if finished.exists():
             return finished
-        if plan.folder() is not None:
-            return plan.write_down(self, _fresh(self.make_model, self.settings.seed))
         unfinished = finished.with_suffix(".pt")
         state, note = self.train(unfinished, device, on_epoch)
         save_tensors(state, finished, note)
@@ -236,8 +229,7 @@ def cross_validate(
 
     logits, histories = None, []
     for test, file in zip(tests, files):
-        seen = test[:1] if plan.is_placeholder(file) else test  # NaN, whatever the image
-        predicted = predict(load_network(_fresh(make_model, 0), file), images[seen], device=device)
+        predicted = predict(load_network(_fresh(make_model, 0), file), images[test], device=device)
         if logits is None:
             logits = torch.zeros(len(images), *predicted.shape[1:])
         logits[test] = predicted

@@ -18,28 +18,16 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from .. import plan
 from ..kept import load_tensors, save_tensors
 from ..run import write_atomically
 from ..train import History, run_folder
-from .record import Chapter
+from . import plan
+from .checkout import python_path
+from .record import Chapter, read_page
 
-__all__ = ["adopt", "forbid_training", "pack"]
+__all__ = ["adopt", "pack"]
 
 MAX_BYTES = 60_000_000
-PRELUDE = "from mchelpers.book import pack; pack.forbid_training()"
-
-
-def forbid_training() -> None:
-    """Refuse, in this process, every training that is not planned."""
-    import joblib
-    import torch
-
-    def refuse(*args, **kwargs):
-        raise plan.PlanError("a training that is no kept.Training cannot be packed")
-
-    torch.optim.Optimizer.zero_grad = refuse
-    joblib.parallel_config(backend="threading")  # a process of its own would not know
 
 
 def plan_chapter(chapter: Chapter, tier: str, place: Path) -> list[str]:
@@ -50,19 +38,14 @@ def plan_chapter(chapter: Chapter, tier: str, place: Path) -> list[str]:
     list of str
         The cells that stopped, a sentence each: they may depend on what is only planned.
     """
-    import jupytext
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = jupytext.read(chapter.source)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(PRELUDE))
-    environment = {
-        **os.environ,
-        "MCHELPERS_TIER": tier,
-        "MCHELPERS_PLAN": str(place),
-        "PYTHONPATH": str(chapter.root),
-    }
-    with tempfile.TemporaryDirectory() as work:
+    notebook = read_page(chapter.source)
+    begin = f"import mchelpers.book.plan; mchelpers.book.plan.begin({str(place)!r})"
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(begin))
+    with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as beside:
+        path = python_path(chapter.root, Path(beside))
         client = NotebookClient(
             notebook,
             timeout=None,
@@ -70,7 +53,7 @@ def plan_chapter(chapter: Chapter, tier: str, place: Path) -> list[str]:
             allow_errors=True,
             resources={"metadata": {"path": work}},
         )
-        client.execute(env=environment)
+        client.execute(env={**os.environ, "MCHELPERS_TIER": tier, "PYTHONPATH": path})
     return [
         f"{chapter.name}, the cell that begins {cell.source.splitlines()[0]!r}: "
         f"{output.ename}: {output.evalue.splitlines()[0] if output.evalue else ''}"
@@ -114,7 +97,7 @@ def pack(
         left = [fault for chapter in chosen for fault in plan_chapter(chapter, tier, place)]
         jobs = [j for j in plan.jobs(place) if any(fnmatch(j["name"], f"{o}*") for o in only)]
         write_atomically(place / "plan.json", json.dumps(jobs))
-        package = Path(plan.__file__).parent
+        package = Path(plan.__file__).parents[1]
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(package, place / "mchelpers", ignore=ignored)
         shutil.copy(package / "book" / "run_there.py", place / "run.py")

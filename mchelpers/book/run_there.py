@@ -35,7 +35,7 @@ def read_plan() -> list[dict]:
 def check() -> dict[str, str]:
     """Build each training without what a bare machine lacks; return what is wrong by name."""
     sys.modules.update(dict.fromkeys(ABSENT))  # None: cannot be imported
-    from mchelpers.plan import decode
+    from mchelpers.book.plan import decode
 
     faults = {}
     for job in read_plan():
@@ -55,7 +55,7 @@ def make(job: dict, device: str, work: Path) -> None:
     """Make one training, or go on with it, and leave it in the work folder."""
     import torch
 
-    from mchelpers.plan import decode
+    from mchelpers.book.plan import decode
 
     checkpoint = work / f"{job['name']}.pt"
     state, note = decode(job["training"], HERE).train(checkpoint, device)
@@ -122,7 +122,7 @@ def bundle(jobs: list[dict], work: Path, out: Path) -> None:
         print(f"{', '.join(content)}: no room in {FILES} files; fetch them from {work}")
 
 
-def main() -> None:
+def begin_and_end() -> None:
     """Read the command line, train, and stop in time."""
     started = time.time()
     parser = argparse.ArgumentParser(description=__doc__)
@@ -176,4 +176,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin_and_end()

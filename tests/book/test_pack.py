@@ -17,8 +17,8 @@ import pytest
 import torch
 from conftest import CHAPTER, REPOSITORY
 
-from mchelpers import kept, plan
-from mchelpers.book import pack, run_there
+from mchelpers import kept
+from mchelpers.book import pack, plan, run_there
 from mchelpers.book.record import chapters
 
 THERE = {"torch", "torchvision", "numpy", "scipy", "scikit-image", "scikit-learn", "matplotlib"}
