@@ -65,7 +65,9 @@ def _downloading(source: str, target: Path) -> Iterator[None]:
     """Turn what goes wrong in a download into a :class:`DataError` that says what to do."""
     import pooch
 
-    pooch.get_logger().setLevel("WARNING")  # its notes would stand on a chapter's page
+    logger = pooch.get_logger()
+    before = logger.level
+    logger.setLevel("WARNING")  # its notes would stand on a chapter's page
     try:
         yield
     except PermissionError as error:
@@ -84,6 +86,8 @@ def _downloading(source: str, target: Path) -> Iterator[None]:
             "Check the network and the proxy settings, download it by hand, or set MCHELPERS_DATA "
             "to a folder that holds it"
         ) from error
+    finally:
+        logger.setLevel(before)
 
 
 def fetch(path: str, folder: Path | None = None, files: dict | None = None) -> Path:

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .book.machine import describe_device
 from .contexts import seeded, threads
 from .key import fingerprint
-from .machine import describe_device
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
 __all__ = [
@@ -86,6 +86,10 @@ class Training:
         recipe = (fit, self.make_model, self.settings, self.loss, self.augment, self.start)
         return fingerprint(recipe, learned, watched)
 
+    def build(self) -> nn.Module:
+        """Build the network with its first, random weights."""
+        return _fresh(self.make_model, self.settings.seed)
+
     @property
     def file(self) -> Path:
         """Where it is kept, or will be."""
@@ -96,10 +100,15 @@ class Training:
         device: str | torch.device = "cpu",
         on_epoch: Callable[[], object] | None = None,
     ) -> Path:
-        """Train, unless it is kept; an unfinished training goes on from its last epoch."""
+        """Train, unless it is kept; an unfinished training goes on from its last epoch.
+
+        Where :data:`make_instead` is set, it has the missing one.
+        """
         finished = self.file
         if finished.exists():
             return finished
+        if make_instead is not None:
+            return make_instead(self)
         unfinished = finished.with_suffix(".pt")
         state, note = self.train(unfinished, device, on_epoch)
         save_tensors(state, finished, note)
@@ -113,7 +122,7 @@ class Training:
         on_epoch: Callable[[], object] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Train, or go on from a checkpoint; return what is to be kept: weights and a note."""
-        model = _fresh(self.make_model, self.settings.seed)
+        model = self.build()
         if self.start is not None:
             model.load_state_dict(self.start)
         validate = None
@@ -137,6 +146,10 @@ class Training:
         )
         note = {"history": json.dumps(asdict(history)), "trained_on": describe_device(device)}
         return half(model.state_dict()), note
+
+
+make_instead: Callable[[Training], Path] | None = None
+"""What becomes of a missing training where it is not made; see :mod:`mchelpers.book.plan`."""
 
 
 @dataclass
@@ -249,10 +262,11 @@ def _bar(name: str, trainings: Sequence[Training], progress: bool):
 
     missing = [t for t in trainings if not t.file.exists()]
     if not missing:
-        kept = len(trainings)
-        return tqdm(
-            total=kept, initial=kept, desc=f"{name}: kept", unit="training", disable=not progress
+        bar = tqdm(
+            total=len(trainings), desc=f"{name}: kept", unit="training", disable=not progress
         )
+        bar.update(len(trainings))
+        return bar
     kept = len(trainings) - len(missing)
     caption = f"{name}: {kept} of {len(trainings)} kept" if kept else name
     epochs = sum(t.settings.epochs for t in missing)
@@ -327,7 +341,7 @@ def find_file(name: str) -> Path:
     Path
         The place in the run folder if it is in neither.
     """
-    from .data import DataError, fetch, registry
+    from .downloads import DataError, fetch, registry
 
     own = run_folder() / name
     beside = Path(__file__).parents[1] / "weights" / name  # in a checkout
@@ -341,10 +355,7 @@ def find_file(name: str) -> Path:
 
 def trained_on(file: Path) -> str | None:
     """Read which machine made a kept file; None where that was not written down."""
-    from safetensors import safe_open
-
-    with safe_open(file, "pt") as opened:
-        return (opened.metadata() or {}).get("trained_on")
+    return load_tensors(file)[1].get("trained_on")
 
 
 def half(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,35 +15,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from .machine import describe, machine, versions
+from .book.files import write_atomically
+from .book.machine import describe, machine, versions
 
 if TYPE_CHECKING:
     from .data import Micrographs
     from .train import History
 
-__all__ = ["TIERS", "Run", "summarise", "write_atomically", "write_together"]
+__all__ = ["TIERS", "Run", "summarise"]
 
 TIERS = ("smoke", "laptop", "full")
 T = TypeVar("T")
-
-
-def write_together(texts: dict[Path, str]) -> None:
-    """Write text files, all or none: a disk that gets full leaves the old ones alone."""
-    unfinished = {p: p.with_name(f".{p.name}.{os.getpid()}.partial") for p in texts}
-    try:
-        for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished[path].write_text(text, encoding="utf-8")
-        for path, finished in unfinished.items():
-            os.replace(finished, path)
-    finally:
-        for partial in unfinished.values():
-            partial.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    write_together({path: text})
 
 
 def round_significant(value: float) -> float:

@@ -19,7 +19,7 @@ __all__ = ["NAME", "Package", "Place", "canonical", "digest", "first_line", "lit
 
 NAME = __name__.partition(".")[0]
 # What keeps results, writes them down or finds files (by their hash) makes none of them.
-_BOOKKEEPING = "run book downloads install key machine simulate.cache source".split()
+_BOOKKEEPING = "run book downloads install key simulate.cache source".split()
 # The registry names files by their hash: a file counts where it is used.
 _UNCOUNTED = ("registry.csv", "py.typed")
 _DATA = "data file"  # stands for the module of a packaged data file

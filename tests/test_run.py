@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from mchelpers import kept
-from mchelpers.machine import describe, machine
-from mchelpers.run import Run, choose_tier, summarise, write_atomically, write_together
+from mchelpers.book.files import write_atomically, write_together
+from mchelpers.book.machine import describe, machine
+from mchelpers.run import Run, choose_tier, summarise
 
 
 def make(tier="laptop"):

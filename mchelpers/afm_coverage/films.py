@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import augment
+from ..book.machine import describe_device
 from ..contexts import seeded
 from ..kept import (
     CrossValidation,
@@ -27,7 +28,6 @@ from ..kept import (
     save_tensors,
 )
 from ..key import fingerprint
-from ..machine import describe_device
 from ..models import UNet, bce_dice
 from ..train import Fit, History, fit, predict
 

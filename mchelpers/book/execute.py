@@ -11,10 +11,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..run import write_atomically, write_together
 from .bars import bars_to_text
 from .checkout import commit, python_path
 from .claims import drift, load_claims, studies
+from .files import write_atomically, write_together
 from .plain import dump, render
 from .record import (
     Chapter,

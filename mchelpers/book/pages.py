@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from ..machine import describe
-from ..run import write_together
 from .api import api_page
 from .claims import Claim, find_result, judge, load_claims, studies
+from .files import write_together
+from .machine import describe
 from .plain import render
 from .record import Chapter, changed_helpers, chapters, load_record
 from .weights import weights_page

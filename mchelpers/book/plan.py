@@ -1,8 +1,8 @@
-"""Trainings written down, so that another process, on another machine, can make them.
+"""A training written down, so that another process, on another machine, can make it.
 
-In a process that plans, trainings that are not kept are written to a folder instead of made:
-settings and the names of functions as JSON, arrays in files named by their content. What comes of
-a planned training is NaN, so that nothing that depends on it passes for a result.
+Trainings that are not kept are written to a folder instead of made: settings and the names of
+functions as JSON, arrays in files named by their content. What comes of a planned training is NaN,
+so that nothing that depends on it passes for a result.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib
 import inspect
 import json
 import operator
+import os
 import sys
 import textwrap
 import threading
@@ -22,15 +23,16 @@ from types import FunctionType, ModuleType
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .. import kept
-from ..contexts import seeded
+from ..kept import Training, save_tensors
 from ..source import digest
 from ..train import Fit, History
 
-__all__ = ["PlanError", "begin", "decode", "encode", "jobs", "write_down"]
+__all__ = ["PlanError", "decode", "encode", "jobs", "write_down"]
 
+FOLDER = "MCHELPERS_PLAN"  # the variable that names it
+PLACEHOLDERS = "placeholders"  # folder in it, of files of NaN
 _writing = threading.Lock()
 
 
@@ -38,50 +40,25 @@ class PlanError(ValueError):
     """A training cannot be written down; the message says which, why and what to do."""
 
 
-def begin(folder: str) -> None:
-    """Write down, in a folder, every missing training of this process, and make none."""
-    import joblib
-
-    place, load = Path(folder), kept.load_network
-
-    def make(training: kept.Training, *device_and_more, **more) -> Path:
-        return training.file if training.file.exists() else write_down(training, place)
-
-    def load_network(model: nn.Module, file: Path) -> nn.Module:
-        network = load(model, file)
-        if file.parent == place / "placeholders":
-            network.forward = partial(_first_for_all, network.forward)
-        return network
-
-    def refuse(*args, **more):
-        raise PlanError("a training that is no kept.Training cannot be packed")
-
-    kept.Training.make, kept.load_network = make, load_network
-    torch.optim.Optimizer.zero_grad = refuse
-    joblib.parallel_config(backend="threading")  # a process of its own would not know
-
-
-def _first_for_all(forward, images: Tensor) -> Tensor:
-    """Predict the first image in place of all: what is planned predicts NaN, whatever it sees."""
-    first = forward(images[:1])
-    return first.expand(len(images), *first.shape[1:])
-
-
-def write_down(training: kept.Training, place: Path) -> Path:
-    """Add a training to the plan in a folder; return a file of NaN in place of its weights.
+def write_down(training: Training) -> Path:
+    """Add a training to the plan; return a file of NaN in place of its weights.
 
     Raises
     ------
     PlanError
         If it begins from, or learns from, what is only planned, or cannot be told in words.
     """
+    place, model = Path(os.environ[FOLDER]), training.build()
     inputs = [training.images, training.targets, *(training.start or {}).values()]
     if any(bool(torch.isnan(x).any()) for x in inputs if x.is_floating_point()):
         raise PlanError(f"{training.name} depends on the result of a training that is planned")
-    with _writing, seeded(training.settings.seed):
-        state = training.make_model().state_dict()
-        shapes = {k: list(v.shape) for k, v in state.items()}
-        job = {"name": f"{training.name}-{training.key}", "epochs": training.settings.epochs}
+    shapes = {k: list(v.shape) for k, v in model.state_dict().items()}
+    empty = History(*_nothing(training.settings, training.score is not None))
+    note = {"history": json.dumps(asdict(empty))}
+    # One file stands for all networks of one shape with the same history.
+    file = place / PLACEHOLDERS / f"{digest(repr((shapes, note)))}.safetensors"
+    job = {"name": f"{training.name}-{training.key}", "epochs": training.settings.epochs}
+    with _writing:
         if job["name"] not in {j["name"] for j in jobs(place)}:
             try:
                 told = encode(training, place)
@@ -90,14 +67,12 @@ def write_down(training: kept.Training, place: Path) -> Path:
             job |= {"images": len(training.learn), "shapes": shapes, "training": told}
             with (place / "plan.jsonl").open("a", encoding="utf-8") as plan:
                 plan.write(json.dumps(job) + "\n")
-        empty = History(*_nothing(training.settings, training.score is not None))
-        note = {"history": json.dumps(asdict(empty))}
-        # One file stands for all networks of one shape with the same history.
-        file = place / "placeholders" / f"{digest(repr((shapes, note)))}.safetensors"
         if not file.exists():
-            floats = {k: v for k, v in state.items() if v.is_floating_point()}
-            unknown = {k: torch.full_like(v, torch.nan) for k, v in floats.items()}
-            kept.save_tensors({**state, **unknown}, file, note)
+            tensors = {
+                k: torch.full_like(v, torch.nan) if v.is_floating_point() else v
+                for k, v in model.state_dict().items()
+            }
+            save_tensors(tensors, file, note)
     return file
 
 

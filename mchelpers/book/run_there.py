@@ -122,7 +122,7 @@ def bundle(jobs: list[dict], work: Path, out: Path) -> None:
         print(f"{', '.join(content)}: no room in {FILES} files; fetch them from {work}")
 
 
-def begin_and_end() -> None:
+def run() -> None:
     """Read the command line, train, and stop in time."""
     started = time.time()
     parser = argparse.ArgumentParser(description=__doc__)
@@ -176,4 +176,4 @@ def begin_and_end() -> None:
 
 
 if __name__ == "__main__":
-    begin_and_end()
+    run()

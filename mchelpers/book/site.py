@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..run import write_atomically
+from .files import write_atomically
 from .plain import dump, merged
 from .record import chapters
 
