@@ -16,19 +16,22 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 from .. import kept
-from ..kept import load_tensors, save_tensors
+from ..kept import save_tensors
 from ..train import History, run_folder
 from . import plan
+from .checkout import python_path
 from .files import write_atomically
-from .record import Chapter
+from .record import Chapter, read_page
 
 __all__ = ["adopt", "only_plan", "pack"]
 
 MAX_BYTES = 60_000_000
-PRELUDE = "from mchelpers.book import pack; pack.only_plan()"
+# Binds no name that a chapter might use for something else.
+PRELUDE = "import mchelpers.book.pack; mchelpers.book.pack.only_plan()"
 
 
 def only_plan() -> None:
@@ -39,9 +42,23 @@ def only_plan() -> None:
     def refuse(*args, **kwargs):
         raise plan.PlanError("a training that is no kept.Training cannot be packed")
 
-    kept.make_instead = plan.write_down
+    load = kept.load_network
+
+    def load_network(model: torch.nn.Module, file: Path) -> torch.nn.Module:
+        network = load(model, file)
+        if file.parent.name == plan.PLACEHOLDERS:
+            network.forward = partial(_first_for_all, network.forward)
+        return network
+
+    kept.make_instead, kept.load_network = plan.write_down, load_network
     torch.optim.Optimizer.zero_grad = refuse
     joblib.parallel_config(backend="threading")  # a process of its own would not know
+
+
+def _first_for_all(forward, images):
+    """Predict the first image in place of all: what is planned predicts NaN, whatever it sees."""
+    first = forward(images[:1])
+    return first.expand(len(images), *first.shape[1:])
 
 
 def plan_chapter(chapter: Chapter, tier: str, place: Path) -> list[str]:
@@ -52,19 +69,14 @@ def plan_chapter(chapter: Chapter, tier: str, place: Path) -> list[str]:
     list of str
         The cells that stopped, a sentence each: they may depend on what is only planned.
     """
-    import jupytext
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = jupytext.read(chapter.source)
+    notebook = read_page(chapter.source)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(PRELUDE))
-    environment = {
-        **os.environ,
-        "MCHELPERS_TIER": tier,
-        plan.FOLDER: str(place),
-        "PYTHONPATH": str(chapter.root),
-    }
-    with tempfile.TemporaryDirectory() as work:
+    environment = {**os.environ, "MCHELPERS_TIER": tier, plan.FOLDER: str(place)}
+    with tempfile.TemporaryDirectory() as beside, tempfile.TemporaryDirectory() as work:
+        environment["PYTHONPATH"] = python_path(chapter.root, Path(beside))
         client = NotebookClient(
             notebook,
             timeout=None,
@@ -117,8 +129,7 @@ def pack(
         jobs = [j for j in plan.jobs(place) if any(fnmatch(j["name"], f"{o}*") for o in only)]
         write_atomically(place / "plan.json", json.dumps(jobs))
         package = Path(plan.__file__).parents[1]
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(package, place / "mchelpers", ignore=ignored)
+        shutil.copytree(package, place / "mchelpers")
         shutil.copy(package / "book" / "run_there.py", place / "run.py")
         faults = _check(place)
         left += [f"{name} cannot be made there ({fault})" for name, fault in faults.items()]
@@ -135,11 +146,8 @@ def pack(
 
 def _check(place: Path) -> dict[str, str]:
     """Build the packed trainings in a process that has nothing but what the other machine has."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    ran = subprocess.run(
-        [sys.executable, place / "run.py", "--check"],
-        env=environment, cwd=place, capture_output=True, text=True,
-    )  # fmt: skip
+    command = [sys.executable, place / "run.py", "--check"]
+    ran = subprocess.run(command, cwd=place, capture_output=True, text=True)
     if ran.returncode:
         raise plan.PlanError(f"run.py does not start:\n{ran.stderr[-2000:]}")
     return json.loads(ran.stdout.splitlines()[-1])
@@ -148,7 +156,7 @@ def _check(place: Path) -> dict[str, str]:
 def _archive(place: Path, jobs: list[dict], out: Path) -> None:
     """Write what the trainings need as one file: arrays that none needs stay behind."""
     text = json.dumps(jobs)
-    sources = sorted((place / "mchelpers").rglob("*.*"))
+    sources = sorted(f for f in (place / "mchelpers").rglob("*.*") if f.suffix != ".pyc")
     sources += [place / "run.py", place / "plan.json", *sorted(place.glob("cell_*.py"))]
     arrays = [a for a in sorted((place / "arrays").iterdir()) if f'"{a.stem}"' in text]
     unfinished = out.with_name(f".{out.name}.partial")
@@ -207,9 +215,8 @@ def adopt(files: Iterable[Path]) -> tuple[list[str], list[str]]:
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 faults.append(f"{file}: {str(name)[:80]!r} is no training of this book ({error})")
                 continue
-            kept = run_folder() / f"{name}.safetensors"
-            save_tensors(content["tensors"], kept, content["note"])
-            load_tensors(kept)
+            here = run_folder() / f"{name}.safetensors"
+            save_tensors(content["tensors"], here, content["note"])
             adopted.append(name)
     return adopted, faults
 

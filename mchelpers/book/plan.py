@@ -32,6 +32,7 @@ from ..train import Fit, History
 __all__ = ["PlanError", "decode", "encode", "jobs", "write_down"]
 
 FOLDER = "MCHELPERS_PLAN"  # the variable that names it
+PLACEHOLDERS = "placeholders"  # folder in it, of files of NaN
 _writing = threading.Lock()
 
 
@@ -55,7 +56,7 @@ def write_down(training: Training) -> Path:
     empty = History(*_nothing(training.settings, training.score is not None))
     note = {"history": json.dumps(asdict(empty))}
     # One file stands for all networks of one shape with the same history.
-    file = place / "placeholders" / f"{digest(repr((shapes, note)))}.safetensors"
+    file = place / PLACEHOLDERS / f"{digest(repr((shapes, note)))}.safetensors"
     job = {"name": f"{training.name}-{training.key}", "epochs": training.settings.epochs}
     with _writing:
         if job["name"] not in {j["name"] for j in jobs(place)}:

@@ -99,11 +99,12 @@ def ship(root: Path, name: str) -> Path:
         raise ValueError(f"{source} has more than {MAX_FILE_BYTES / 1e6:.0f} MB")
     if source != file:
         file.parent.mkdir(exist_ok=True)
-        shutil.copy(source, file)
+        shutil.copyfile(source, file)
     registry = root / "mchelpers" / "registry.csv"
-    head, *rows = registry.read_text(encoding="utf-8").splitlines()
-    rows = [r for r in rows if not r.startswith(f"weights/{file.name},")] + [_row(root, file)]
-    write_atomically(registry, "\n".join([head, *rows]) + "\n")
+    lines = registry.read_bytes().decode().splitlines(keepends=True)
+    rows = [r for r in lines if not r.startswith(f"weights/{file.name},")]
+    end = rows[0].removeprefix(rows[0].rstrip())  # as the file has it
+    write_atomically(registry, "".join([*rows, _row(root, file) + end]))
     return file
 
 
