@@ -22,6 +22,7 @@ NAME = __name__.partition(".")[0]
 _BOOKKEEPING = "run book downloads install key simulate.cache source".split()
 # The registry names files by their hash: a file counts where it is used.
 _UNCOUNTED = ("registry.csv", "py.typed")
+_NAMES = (ast.Name, ast.Attribute, ast.Constant)
 _DATA = "data file"  # stands for the module of a packaged data file
 Place = tuple[str, str]  # module below the package ("" is the package itself), name in it
 
@@ -148,7 +149,7 @@ class _Module:
     def parse(cls, name: str, text: str, is_package: bool = False) -> _Module:
         module = cls(name, is_package)
         tree = ast.parse(text)
-        module.imports = module.imported(tree)
+        module.imports = module.imported(ast.walk(tree))
         for node in _statements(tree.body):
             for bound in _bound(node):
                 # A call or += changes what was defined above, but defines nothing.
@@ -156,10 +157,10 @@ class _Module:
                     module.definitions.setdefault(bound, []).append(node)
         return module
 
-    def imported(self, tree: ast.AST) -> dict[str, Place | str]:
+    def imported(self, nodes: Iterable[ast.AST]) -> dict[str, Place | str]:
         """Map each name that an import of the package binds to a module or (module, name)."""
         found: dict[str, Place | str] = {}
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.Import):
                 own = (a for a in node.names if a.name.partition(".")[0] == NAME)
                 for alias in own:
@@ -191,6 +192,7 @@ class Package:
         self._modules: dict[str, _Module | None] = {}
         self._marks: dict[Place, str] = {}
         self._visited: dict[Place, tuple[str, set[Place]]] = {}
+        self._found: dict[ast.AST, dict[int, Place]] = {}
         moved = self._module("_moved")
         tables = {n: moved.definitions[n][0].value for n in ("MODULES", "OBJECTS")} if moved else {}
         self._moved = literal(tables["MODULES"]) if moved else {}
@@ -233,29 +235,29 @@ class Package:
 
     def _targets(self, tree: ast.AST, home: _Module) -> dict[int, Place]:
         """Map the ``id`` of each node that names a definition of the package to its place."""
-        local = home.imported(tree)
+        if tree not in self._found:
+            nodes = list(_walk(tree))
+            local = home.imported(nodes)
+            found = ((id(n), self._look(n, local, home)) for n in nodes if isinstance(n, _NAMES))
+            self._found[tree] = {
+                i: place
+                for i, place in found
+                if isinstance(place, tuple) and not _is_bookkeeping(place[0])
+            }
+        return self._found[tree]
 
-        def look(node: ast.AST) -> Place | str | None:
-            if isinstance(node, ast.Name):
-                return (
-                    self._follow(local[node.id])
-                    if node.id in local
-                    else self.find(home.name, node.id)
-                )
-            if isinstance(node, ast.Attribute):
-                base = look(node.value)
-                return self.find(base, node.attr) if isinstance(base, str) else None
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                name = re.split(r"[/\\]", node.value)[-1]
-                return (_DATA, name) if name in self._files else None
-            return None
-
-        found = ((id(node), look(node)) for node in _walk(tree))
-        return {
-            i: place
-            for i, place in found
-            if isinstance(place, tuple) and not _is_bookkeeping(place[0])
-        }
+    def _look(self, node: ast.AST, local: dict, home: _Module) -> Place | str | None:
+        """Find what a name, an attribute or a file's name stands for; a string for a module."""
+        if isinstance(node, ast.Name):
+            known = node.id in local
+            return self._follow(local[node.id]) if known else self.find(home.name, node.id)
+        if isinstance(node, ast.Attribute):
+            base = self._look(node.value, local, home)
+            return self.find(base, node.attr) if isinstance(base, str) else None
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            name = re.split(r"[/\\]", node.value)[-1]
+            return (_DATA, name) if name in self._files else None
+        return None
 
     def _mark(self, place: Place) -> str:
         """Return what stands for a definition where another names it: the same after a move."""

@@ -6,7 +6,6 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from ..train import run_folder
 from .files import write_atomically
 from .record import Chapter, load_record
 from .schema import first_fault
@@ -91,6 +90,8 @@ def ship(root: Path, name: str) -> Path:
     ValueError
         If there is none, or it is too large.
     """
+    from ..train import run_folder
+
     file, kept = root / "weights" / f"{name}.safetensors", run_folder() / f"{name}.safetensors"
     source = kept if kept.exists() else file  # that one is only registered anew
     if not source.exists():
