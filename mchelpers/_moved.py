@@ -84,6 +84,8 @@ OBJECTS = {  # those that left their module
     ("data", "load_graphene"): "graphene_hrtem.images",
     ("lattice", "radial_spectrum"): "metrics",
     ("metrics", "auc_per_image"): "graphene_hrtem.scores",
+    ("metrics", "macro"): "graphene_hrtem.scores",
+    ("metrics", "oracle_threshold"): "graphene_hrtem.scores",
     ("metrics", "surface_dice"): "graphene_hrtem.scores",
     ("models", "ParticleUNet"): "nanoparticles.network",
     ("patches", "Split"): "data",

@@ -18,8 +18,6 @@ __all__ = [
     "bootstrap",
     "check_masks",
     "confusion",
-    "macro",
-    "oracle_threshold",
     "per_image",
     "pooled",
     "radial_spectrum",
@@ -116,45 +114,6 @@ def per_image(
         The six :data:`SCORES`.
     """
     return _ratios(confusion(masks, truth, ignore), empty)
-
-
-def macro(
-    masks: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None, empty: float = 0.0
-) -> dict[str, float]:
-    """Average the scores over images: every micrograph counts the same."""
-    return {k: float(v.mean()) for k, v in per_image(masks, truth, ignore, empty).items()}
-
-
-def oracle_threshold(scores: np.ndarray, truth: np.ndarray, steps: int = 64) -> np.ndarray:
-    """Find, for each image, the threshold that its own label likes best.
-
-    Not a method, for it looks at the answer: it is the ceiling that any
-    choice of threshold could reach with these scores.
-
-    Parameters
-    ----------
-    scores
-        (N, H, W) float, larger means more likely labelled.
-    truth
-        (N, H, W) bool.
-    steps
-        Thresholds tried per image, at quantiles of its scores.
-
-    Returns
-    -------
-    (N,) float
-        ``scores > threshold`` has the best F1; the image's maximum where the
-        label is empty (so that the prediction is empty too).
-    """
-    best = np.empty(len(scores))
-    for n, (score, mask) in enumerate(zip(scores, truth)):
-        if not mask.any():
-            best[n] = score.max()
-            continue
-        levels = np.quantile(score, np.linspace(0, 1, steps + 1)[:-1])
-        f1 = [macro((score > t)[None], mask[None])["f1"] for t in levels]
-        best[n] = levels[int(np.argmax(f1))]
-    return best
 
 
 def pooled(

@@ -47,7 +47,6 @@ TARGETS = {  # what -> most of it
 RECORDER_S_TOOLS = ("book.files", "book.machine")
 
 UNUSED = {  # public, and no chapter reaches it: why it stays
-    ".need": "set-up cells call it from their next execution on",
     "afm_coverage.release.FilmImage": "data on Zenodo, out of reach where chapters are executed",
     "afm_coverage.release.fetch_wse2": "data on Zenodo, out of reach where chapters are executed",
     "afm_coverage.release.load_wse2_zenodo": "data on Zenodo, likewise",
@@ -121,13 +120,8 @@ def users() -> dict[str, set[str]]:
     """Map ``module.name`` to the chapters that reach it, and to ``book`` if what records does."""
     found: dict[str, set[str]] = {}
     package = Package(PACKAGE)
-    template = PACKAGE / "book" / "template"
-    pages = [jupytext.read(f).cells for f in template.glob("book/0*.md")]
-    new = [c.source for page in pages for c in page if c.cell_type == "code"]
-    new += [f.read_text(encoding="utf-8") for f in template.glob("mchelpers/*")]
-    new = [text.replace("$name", "new") for text in new]
     recorders = [t for m, t in texts().items() if room(m) == "book" or m in ("", "run", "__main__")]
-    for chapter, code in {**cells(), "a new study": new, "book": recorders}.items():
+    for chapter, code in {**cells(), "book": recorders}.items():
         for name in package.reach_of_cells(code):
             found.setdefault(name, set()).add(chapter)
     return found

@@ -107,20 +107,3 @@ def test_a_bootstrap_interval_is_what_it_was():
 def test_bootstrap_refuses(values, groups, message):
     with pytest.raises(ValueError, match=message):
         metrics.bootstrap(np.array(values), groups)
-
-
-def test_macro_averages_over_images():
-    truth = np.concatenate([square(8), square(1)])
-    guess = np.concatenate([square(8), square(0)])
-    assert metrics.macro(guess, truth)["f1"] == 0.5
-    assert metrics.pooled(guess, truth)["f1"] > 0.98
-
-
-def test_the_oracle_finds_the_separating_threshold():
-    truth = square(4)
-    scores = np.where(truth, 0.8, 0.2) + np.random.default_rng(0).uniform(-0.1, 0.1, truth.shape)
-    threshold = metrics.oracle_threshold(scores, truth)
-    assert 0.2 < threshold[0] < 0.8
-    assert metrics.macro(scores > threshold[:, None, None], truth)["f1"] > 0.95
-    nothing = metrics.oracle_threshold(scores, square(0))
-    assert not (scores > nothing[:, None, None]).any()

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mchelpers import metrics
 from mchelpers.graphene_hrtem import scores as scores_of
 
 
@@ -12,6 +13,23 @@ def square(size, corner=0, shape=(1, 10, 10)):
     mask = np.zeros(shape, bool)
     mask[:, corner : corner + size, corner : corner + size] = True
     return mask
+
+
+def test_macro_averages_over_images():
+    truth = np.concatenate([square(8), square(1)])
+    guess = np.concatenate([square(8), square(0)])
+    assert scores_of.macro(guess, truth)["f1"] == 0.5
+    assert metrics.pooled(guess, truth)["f1"] > 0.98
+
+
+def test_the_oracle_finds_the_separating_threshold():
+    truth = square(4)
+    scores = np.where(truth, 0.8, 0.2) + np.random.default_rng(0).uniform(-0.1, 0.1, truth.shape)
+    threshold = scores_of.oracle_threshold(scores, truth)
+    assert 0.2 < threshold[0] < 0.8
+    assert scores_of.macro(scores > threshold[:, None, None], truth)["f1"] > 0.95
+    nothing = scores_of.oracle_threshold(scores, square(0))
+    assert not (scores > nothing[:, None, None]).any()
 
 
 def test_auc_of_perfect_and_undefined_scores():
