@@ -203,11 +203,9 @@ def adopt(files: Iterable[Path]) -> tuple[list[str], list[str]]:
     adopted, faults, packed = [], [], _packed()
     for file in files:
         try:
-            found = torch.load(file, map_location="cpu", weights_only=True)
-            items = list(found.items())
+            items = list(torch.load(file, map_location="cpu", weights_only=True).items())
         except Exception as error:  # what a cut or foreign file raises depends on its bytes
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
-            faults.append(f"{file} is cut, or no file that run.py wrote ({said[:100]})")
+            faults.append(f"{file} is cut, or no file that run.py wrote ({repr(error)[:100]})")
             continue
         for name, content in items:
             try:
@@ -226,11 +224,9 @@ def _check_training(name: str, content: dict, shapes: dict | None) -> None:
 
     if not re.fullmatch(r"[\w.+-]+-[0-9a-f]{16}", name):
         raise ValueError("its name does not end in a key")
-    if not isinstance(content, dict):
-        raise ValueError("it is no dictionary")
-    tensors, note = content["tensors"], content["note"]
+    tensors, note = content.get("tensors"), content.get("note")
     if not tensors or not all(torch.isfinite(t).all() for t in tensors.values()):
-        raise ValueError("its weights are not finite")
+        raise ValueError("it has no tensors, or they are not finite")
     if shapes is not None and shapes != {k: list(t.shape) for k, t in tensors.items()}:
         raise ValueError("its weights have other shapes than those of the network that was packed")
     if not History(**json.loads(note["history"])).loss or not note["trained_on"]:

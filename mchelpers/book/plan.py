@@ -68,11 +68,9 @@ def write_down(training: Training) -> Path:
             with (place / "plan.jsonl").open("a", encoding="utf-8") as plan:
                 plan.write(json.dumps(job) + "\n")
         if not file.exists():
-            tensors = {
-                k: torch.full_like(v, torch.nan) if v.is_floating_point() else v
-                for k, v in model.state_dict().items()
-            }
-            save_tensors(tensors, file, note)
+            state = model.state_dict()
+            floats = {k: v for k, v in state.items() if v.is_floating_point()}
+            save_tensors({**state, **{k: v * torch.nan for k, v in floats.items()}}, file, note)
     return file
 
 
