@@ -29,9 +29,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..book.machine import describe_device
 from ..contexts import threads
 from ..install import install_line
-from ..kept import load_tensors, save_tensors
+from ..kept import find_file, half, load_tensors, save_tensors
 from ..key import fingerprint
 from ..train import History, autocast, run_folder
 from .detections import Detections, match, summary
@@ -312,19 +313,14 @@ def train(
     if not any(image.instances for image in images):
         raise ValueError(f"{len(images)} training images with no labelled object in any")
     classes = list(classes)
-    begun = () if start is None else load_tensors(start)
+    begun, about = (None, {}) if start is None else load_tensors(start)
     key = fingerprint(
-        (ultralytics().__version__, classes, dataclasses.asdict(recipe), every),
-        _overrides,
-        _Network,
-        _Trainer,
-        _begin_from,
-        *_truth_of(images),
-        "watched",
-        *_truth_of(watch),
-        *begun,
+        (ultralytics().__version__, classes, recipe, every),
+        _train,
+        (_truth_of(images), _truth_of(watch)),
+        (begun, about.get("classes")),  # not how long that training took
     )
-    finished = run_folder() / f"{name}-{recipe.seed}-{key}.safetensors"
+    finished = find_file(f"{name}-{recipe.seed}-{key}.safetensors")
     if not finished.exists():
         finished.parent.mkdir(parents=True, exist_ok=True)
         _train(finished, images, classes, recipe, name, start, watch, every, progress)
@@ -398,15 +394,15 @@ def _train(finished, images, classes, recipe, name, start, watch, every, progres
         with contextlib.redirect_stdout(io.StringIO()):  # one bar is enough: ours
             trainer.train()
     network = trainer.ema.ema
-    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     note = {
+        "trained_on": describe_device(next(network.parameters()).device),
         "network": recipe.network,
         "classes": json.dumps(classes),
         "side": str(recipe.side),
         "history": json.dumps(dataclasses.asdict(History(loss, validation, seconds))),
         "watched": json.dumps(watched),
     }
-    save_tensors(tensors, finished, note)
+    save_tensors(half(network.state_dict()), finished, note)
 
 
 def train_all(jobs: Sequence[dict], workers: int = 1) -> list[Trained]:
