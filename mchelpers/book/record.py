@@ -183,10 +183,12 @@ def changed_helpers(chapter: Chapter, record: dict) -> list[str]:
     """Name the helpers whose code changed since a chapter that reaches them was executed.
 
     A helper is known by its digest, so one that only moved or got another name did not change.
+    Those that a chapter can call come first.
     """
     now = reached_code(chapter.root, read_page(chapter.notebook))
     then = record["code"]
     older, newer = set(then.values()), set(now.values())
     gone = {n for n, digest in then.items() if digest not in newer}
     new = {n for n, digest in now.items() if digest not in older}
-    return sorted({n.rpartition(".")[2] for n in gone | new})
+    names = {n.rpartition(".")[2] for n in gone | new}
+    return sorted(names, key=lambda name: (name.startswith("_"), name))
