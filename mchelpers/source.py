@@ -18,8 +18,8 @@ from pathlib import Path
 __all__ = ["NAME", "Package", "Place", "canonical", "digest", "first_line", "literal"]
 
 NAME = __name__.partition(".")[0]
-# What keeps results, writes them down or finds files (by their hash) makes none of them.
-_BOOKKEEPING = "run book downloads install key simulate.cache source".split()
+# What keeps results, writes them down, finds files (by their hash) or installs makes none of them.
+_BOOKKEEPING = ".need run book downloads install key simulate.cache source".split()
 # The registry names files by their hash: a file counts where it is used.
 _UNCOUNTED = ("registry.csv", "py.typed")
 _NAMES = (ast.Name, ast.Attribute, ast.Constant)
@@ -99,8 +99,10 @@ def _is_own(node: ast.ImportFrom) -> bool:
     return bool(node.level) or (node.module or "").partition(".")[0] == NAME
 
 
-def _is_bookkeeping(module: str) -> bool:
-    return any(module == own or module.startswith(f"{own}.") for own in _BOOKKEEPING)
+def _is_bookkeeping(place: Place) -> bool:
+    """Whether code keeps results, writes them down or installs, and so makes none."""
+    here = ".".join(place)
+    return any(here == own or here.startswith(f"{own}.") for own in _BOOKKEEPING)
 
 
 def _root(node: ast.AST) -> str:
@@ -239,11 +241,7 @@ class Package:
             nodes = list(_walk(tree))
             local = home.imported(nodes)
             found = ((id(n), self._look(n, local, home)) for n in nodes if isinstance(n, _NAMES))
-            self._found[tree] = {
-                i: place
-                for i, place in found
-                if isinstance(place, tuple) and not _is_bookkeeping(place[0])
-            }
+            self._found[tree] = {i: place for i, place in found if isinstance(place, tuple)}
         return self._found[tree]
 
     def _look(self, node: ast.AST, local: dict, home: _Module) -> Place | str | None:
@@ -261,6 +259,8 @@ class Package:
 
     def _mark(self, place: Place) -> str:
         """Return what stands for a definition where another names it: the same after a move."""
+        if _is_bookkeeping(place):
+            return ""
         if place[0] == _DATA:
             return place[1]
         if place not in self._marks:
@@ -280,7 +280,7 @@ class Package:
             named, texts = set(), []
             for node in self.nodes(place):
                 targets = self._targets(node, self._module(place[0]))
-                named |= set(targets.values())
+                named |= {t for t in targets.values() if not _is_bookkeeping(t)}
                 marks = {i: self._mark(t) if t != place else "" for i, t in targets.items()}
                 texts.append(canonical(node, marks, place[1]))
             self._visited[place] = digest(repr(texts)), named
@@ -303,5 +303,6 @@ class Package:
             re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in lines
         )  # IPython's own
         outside = _Module.parse("(cells)", text)
-        found = self.reach(set(self._targets(ast.parse(text), outside).values()))
+        roots = self._targets(ast.parse(text), outside).values()
+        found = self.reach({place for place in roots if not _is_bookkeeping(place)})
         return {".".join(filter(None, place)): found[place] for place in sorted(found)}
