@@ -5,7 +5,12 @@ import pytest
 from drawn_crystals import PIXEL, ROW, SIZE, drawn, particle_mask, sequence
 
 from mchelpers.nanoparticles import stacking
-from mchelpers.nanoparticles.particles import stacking as surroundings
+
+
+def surroundings(letters):
+    """Tell for each inner layer whether both neighbours stand alike: hexagonal, else cubic."""
+    letters = np.asarray(letters)
+    return letters[:-2] == letters[2:]
 
 
 def spectrum(image):
