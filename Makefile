@@ -37,7 +37,7 @@ check: $(READY) ## style, and each page against its record and the claims
 	$(BIN)/python -m mchelpers check
 
 test: check ## unit tests, every chapter at the smoke tier, the strict build: what CI runs
-	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q -n 2 tests
 	MCHELPERS_TIER=smoke MCHELPERS_RUNS=$$(mktemp -d) $(BIN)/python -m pytest -v --nbmake --nbmake-timeout=300 book
 	$(BIN)/python -m mchelpers book
 

@@ -177,7 +177,7 @@ def test_make_alone_lists_its_targets_and_a_chapter_needs_a_name(tmp_path):
     ("cell", "right"),
     [
         ('%pip install -q "micrographs-measured[yolo] @ git+https://x.y/z"', True),
-        ('%pip install -q "mchelpers @ git+https://x.y/z"', True),
+        ('%pip install -q "mchelpers @ git+https://x.y/z"', False),
         ('%pip install -q "micrographs-measured @ git+https://x.y/other"', False),
         ("%pip install mchelpers", False),
     ],
