@@ -2,27 +2,19 @@
 
 import json
 import threading
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY
+from easy_task import NETWORK, easy_task
 
 from mchelpers import kept, models, train
-
-NETWORK = partial(models.UNet, features=4, blocks=3)
 
 
 @pytest.fixture
 def task():
-    """Return images whose bright half is the label: anything can learn it."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.zeros(6, 16, 16, dtype=torch.long)
-    for n in range(6):
-        labels[n, :, : 4 + 2 * n] = 1
-    images = labels[:, None].float() + 0.1 * torch.randn(6, 1, 16, 16, generator=generator)
-    return images, labels
+    return easy_task()
 
 
 def dropping():
