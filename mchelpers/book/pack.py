@@ -42,12 +42,12 @@ def only_plan() -> None:
     def refuse(*args, **kwargs):
         raise plan.PlanError("a training that is no kept.Training cannot be packed")
 
-    load = kept.load_network
+    load, shapes = kept.load_network, {}
 
     def load_network(model: torch.nn.Module, file: Path) -> torch.nn.Module:
         network = load(model, file)
         if file.parent.name == plan.PLACEHOLDERS:
-            network.forward = partial(_first_for_all, network.forward)
+            network.forward = partial(_unknown, shapes, file, network.forward)
         return network
 
     kept.make_instead, kept.load_network = plan.write_down, load_network
@@ -55,10 +55,12 @@ def only_plan() -> None:
     joblib.parallel_config(backend="threading")  # a process of its own would not know
 
 
-def _first_for_all(forward, images):
-    """Predict the first image in place of all: what is planned predicts NaN, whatever it sees."""
-    first = forward(images[:1])
-    return first.expand(len(images), *first.shape[1:])
+def _unknown(shapes: dict, file: Path, forward, images):
+    """Predict NaN; its shape is found out once for all networks and images of one kind."""
+    kind = (file, images.shape[1:])
+    if kind not in shapes:
+        shapes[kind] = forward(images[:1]).shape[1:]
+    return images[:0].float().new_full((len(images), *shapes[kind]), float("nan"))
 
 
 def plan_chapter(chapter: Chapter, tier: str, place: Path) -> list[str]:
@@ -155,10 +157,9 @@ def _check(place: Path) -> dict[str, str]:
 
 def _archive(place: Path, jobs: list[dict], out: Path) -> None:
     """Write what the trainings need as one file: arrays that none needs stay behind."""
-    text = json.dumps(jobs)
     sources = sorted(f for f in (place / "mchelpers").rglob("*.*") if f.suffix != ".pyc")
     sources += [place / "run.py", place / "plan.json", *sorted(place.glob("cell_*.py"))]
-    arrays = [a for a in sorted((place / "arrays").iterdir()) if f'"{a.stem}"' in text]
+    arrays = [a for a in sorted((place / "arrays").iterdir()) if f'"{a.stem}"' in json.dumps(jobs)]
     unfinished = out.with_name(f".{out.name}.partial")
     try:
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_LZMA) as archive:
@@ -213,8 +214,7 @@ def adopt(files: Iterable[Path]) -> tuple[list[str], list[str]]:
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 faults.append(f"{file}: {str(name)[:80]!r} is no training of this book ({error})")
                 continue
-            here = run_folder() / f"{name}.safetensors"
-            save_tensors(content["tensors"], here, content["note"])
+            save_tensors(content["tensors"], run_folder() / f"{name}.safetensors", content["note"])
             adopted.append(name)
     return adopted, faults
 
