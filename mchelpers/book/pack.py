@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 import zipfile
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
@@ -47,7 +48,7 @@ def only_plan() -> None:
     def load_network(model: torch.nn.Module, file: Path) -> torch.nn.Module:
         network = load(model, file)
         if file.parent.name == plan.PLACEHOLDERS:
-            network.forward = partial(_unknown, shapes, file, network.forward)
+            network.forward = partial(_unknown, shapes, file, weakref.ref(network))
         return network
 
     kept.make_instead, kept.load_network = plan.write_down, load_network
@@ -55,11 +56,11 @@ def only_plan() -> None:
     joblib.parallel_config(backend="threading")  # a process of its own would not know
 
 
-def _unknown(shapes: dict, file: Path, forward, images):
+def _unknown(shapes: dict, file: Path, network: weakref.ref, images):
     """Predict NaN; its shape is found out once for all networks and images of one kind."""
     kind = (file, images.shape[1:])
     if kind not in shapes:
-        shapes[kind] = forward(images[:1]).shape[1:]
+        shapes[kind] = type(network()).forward(network(), images[:1]).shape[1:]
     return images[:0].float().new_full((len(images), *shapes[kind]), float("nan"))
 
 
