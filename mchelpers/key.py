@@ -69,6 +69,8 @@ def _describe(part, seen: frozenset[int]):
         return ("method", part.__name__, _describe(part.__self__, seen))
     if isinstance(part, FunctionType | type):
         return _describe_code(part, seen)
+    if hasattr(part, "__wrapped__"):  # such as one that functools.cache wraps
+        return ("wrapped", _describe(inspect.unwrap(part), seen))
     if callable(part) and hasattr(part, "__qualname__"):  # compiled: of Python or a library
         return ("library", part.__module__, part.__qualname__)
     if torch and isinstance(part, torch.nn.Module):
@@ -117,7 +119,8 @@ def _describe_code(part, seen: frozenset[int]):
         return ("library", part.__module__, part.__qualname__)
     if isinstance(part, type):
         bases = [b for b in part.__bases__ if b is not object]
-        return ("class", _describe((bases, _methods(part)), seen))
+        members = {n: _describe_or_name(_plain(m), seen) for n, m in _members(part).items()}
+        return ("class", _describe(bases, seen), sorted(members.items()))
     node = _node(part)
     named = {
         ast.unparse(n): _describe_or_name(_value(n, part.__globals__), seen)
@@ -132,6 +135,17 @@ def _place(part) -> Place | None:
     top, _, module = (part.__module__ or "").partition(".")
     found = _package().find(module, part.__qualname__.partition(".")[0]) if top == NAME else None
     return found if isinstance(found, tuple) else None
+
+
+def _members(kind: type) -> dict[str, object]:
+    """What a class body binds, without what Python adds of itself."""
+    ours = {n: m for n, m in vars(kind).items() if not (n.startswith("__") and n.endswith("__"))}
+    return ours | _methods(kind)
+
+
+def _plain(member: object) -> object:
+    """Return the function in a property, a static method or a class method."""
+    return getattr(member, "fget", None) or getattr(member, "__func__", member)
 
 
 def _methods(kind: type) -> dict[str, FunctionType]:
@@ -200,7 +214,7 @@ def _changed(place: Place, seen: frozenset[int]):
     module = sys.modules.get(".".join(filter(None, (NAME, place[0]))))
     if module is None or place[1] not in vars(module):
         return None
-    live = vars(module)[place[1]]
+    live = inspect.unwrap(vars(module)[place[1]])
     if isinstance(live, FunctionType | type):
         if _place(live) != place or _is_replaced(live, place):
             live = _methods(live) if _place(live) == place and isinstance(live, type) else live

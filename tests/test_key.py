@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mchelpers import key, models, source
-from mchelpers.graphene_hrtem import lattice
+from mchelpers.graphene_hrtem import bragg, lattice
 from mchelpers.nanoparticles import network as particle_network
 from mchelpers.source import Package
 
@@ -212,6 +212,43 @@ def scaled(factor):
 def test_a_closure_counts():
     assert key.fingerprint(scaled(1)) == key.fingerprint(scaled(1))
     assert key.fingerprint(scaled(1)) != key.fingerprint(scaled(2))
+
+
+def cached(step):
+    @cache
+    def after(x):
+        return x + step
+
+    return after
+
+
+def test_the_code_behind_a_cache_counts(monkeypatch):
+    assert key.fingerprint(cached(1)) == key.fingerprint(cached(1))
+    assert key.fingerprint(cached(1)) != key.fingerprint(cached(2))
+    before = key.fingerprint(bragg.low_pass)
+    monkeypatch.setattr(bragg, "_gaussian", cache(lambda size, sigma: None))
+    assert key.fingerprint(bragg.low_pass) != before
+
+
+def network(width=3, shared=1, seen=1):
+    class Net:
+        size = width
+
+        @staticmethod
+        def share():
+            return shared
+
+        @property
+        def view(self):
+            return seen
+
+    return Net
+
+
+@pytest.mark.parametrize("change", ["width", "shared", "seen"])
+def test_all_that_the_body_of_a_class_binds_counts(change):
+    assert key.fingerprint(network()) == key.fingerprint(network())
+    assert key.fingerprint(network(**{change: 2})) != key.fingerprint(network())
 
 
 LEVEL = 0.5
