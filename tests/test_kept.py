@@ -66,6 +66,15 @@ def test_a_fold_never_sees_its_test_images(task):
     assert torch.equal(cross_validated((task[0], spoiled)).logits[folds[0]], honest)
 
 
+def test_each_fold_has_a_seed_of_its_own(task):
+    """Not one luck for all: the second fold is that of the next seed, alone."""
+    folds = train.kfold(6, 3)
+    both = kept.cross_validate(NETWORK, *task, folds, train.Fit(1), name="t", progress=False)
+    learn = np.setdiff1d(np.arange(6), folds[1])
+    alone = kept.Training("t-1", NETWORK, *task, learn, train.Fit(1, seed=1))
+    assert alone.file == both.weights[1]
+
+
 def test_only_some_folds(task):
     fit = train.Fit(epochs=1)
     folds = train.kfold(6, 3)
@@ -129,12 +138,24 @@ def test_what_is_watched_is_part_of_the_key(task):
     assert elsewhere.key != watched.key
 
 
+def test_what_is_watched_is_what_the_score_sees(task):
+    def brightness(logits, targets):  # of the labels: they widen from image to image
+        return float(targets.float().mean())
+
+    file = training(task, score=brightness, watch=np.array([4, 5])).make()
+    history = json.loads(kept.load_tensors(file)[1]["history"])
+    assert history["validation"] == pytest.approx([(12 + 14) / 2 / 16])
+
+
 def test_the_key_is_of_what_is_learned_from_and_nothing_else(task):
     images, labels = task[0].clone(), task[1].clone()
     images[5], labels[5] = 0, 0  # not learned from
     assert training((images, labels)).key == training(task).key
     images[0] += 1e-6
     assert training((images, labels)).key != training(task).key
+    labels = task[1].clone()
+    labels[0, 0, 0] = 1 - labels[0, 0, 0]
+    assert training((task[0], labels)).key != training(task).key
 
 
 @pytest.mark.parametrize(

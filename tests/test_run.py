@@ -80,6 +80,11 @@ def test_values_of_a_single_group_have_no_interval():
     assert summarise([1.0, 2.0, 4.0], "real", groups=np.array([0, 0, 1]))["ci95"] is not None
 
 
+def test_the_interval_of_a_result_draws_whole_groups():
+    result = summarise([0.0, 1.0, 4.0, 5.0], "real", groups=np.array([0, 0, 1, 1]))
+    assert result["ci95"] == [0.5, 4.5]  # both times the one group, or the other
+
+
 def test_a_dictionary_is_several_results_of_one_prefix():
     run = make()
     means = run.log("unet", {"f1": [0.5, 0.7], "jaccard": 0.4}, data="real", unit="%")
@@ -118,6 +123,16 @@ def test_the_text_shows_plain_numbers(value, shown, monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda data, **more: outputs.append(data))
     make().glue("name", value)
     assert list(outputs[0].values()) == [shown]
+
+
+def test_the_text_shows_the_parts_of_a_result(monkeypatch):
+    run, shown = make(), {}
+    monkeypatch.setattr(run, "glue", shown.__setitem__)
+    run.log("a", [1.0, 2.0, 6.0], data="real")
+    low, high = run.results["a"]["ci95"]
+    assert low < high
+    expected = {"a": 3.0, "a.n": 3, "a.sd": 2.64575, "a.low": low, "a.high": high}
+    assert shown == pytest.approx(expected)
 
 
 def test_trainings_say_how_long_and_where():

@@ -178,6 +178,12 @@ def test_dropout_follows_the_seed_of_the_training(task, tmp_path):
     assert all(map(torch.equal, once, dropping(4, 7, checkpoint=tmp_path / "c.pt")))
 
 
+def test_predictions_are_made_without_dropout():
+    network = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Flatten()).train()
+    images = torch.ones(3, 1, 8, 8)
+    assert torch.equal(train.predict(network, images), images.flatten(1))
+
+
 def test_early_stopping_needs_a_validation(task):
     with pytest.raises(ValueError, match="validate"):
         trained(task, patience=2)

@@ -60,6 +60,26 @@ def test_drift_is_refused_unless_accepted(done, quick):
     assert record.load_record(done)["results"]["demo.score"]["mean"] == 0.8
 
 
+def test_a_chapter_of_another_name_is_refused(done, quick):
+    quick["chapter"] = "demo/02_second"
+    before = files(done)
+    with pytest.raises(execute.ChapterError, match="calls itself 'demo/02_second'"):
+        execute.execute(done, "laptop")
+    assert files(done) == before
+
+
+def test_an_execution_writes_notebook_and_record(done, quick, monkeypatch):
+    """The notebook on the disk is that of the execution, and no older one."""
+    new = record.read_page(done.notebook)
+    printed = next(c for c in new.cells if c.cell_type == "code").outputs
+    printed[0].text = "printed by the new execution\n"
+    run_cells = execute._run_cells
+    monkeypatch.setattr(execute, "_run_cells", lambda *rest: [run_cells(*rest), new][1])
+    execute.execute(done, "laptop")
+    assert "printed by the new execution" in done.notebook.read_text()
+    assert check_chapter(done) == []
+
+
 def test_a_kill_leaves_nothing_half_written(done):
     done.source.write_text(
         done.source.read_text().replace("[0.5, 0.7]", "__import__('time').sleep(60)")

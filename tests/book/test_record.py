@@ -90,6 +90,35 @@ def test_an_edited_output_is_refused(done):
     assert any("not the one the execution made" in f for f in check_chapter(done))
 
 
+def test_an_edited_slider_is_refused(done):
+    """A slider's numbers lie beside the cells, in the notebook's metadata."""
+    notebook = nbformat.read(done.notebook, 4)
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    nbformat.write(notebook, done.notebook)
+    assert any("not the one the execution made" in f for f in check_chapter(done))
+
+
+def test_cells_in_another_order_are_refused(book):
+    """Text and notebook exchanged alike: it is not what was executed."""
+    chapter = record.Chapter("demo/01_first", book)
+    first, second = (f"```{{code-cell}} ipython3\nx = {n}\n```\n\n" for n in (1, 2))
+    text = chapter.source.read_text().partition("## A number")
+    chapter.source.write_text("".join([text[0], first, second, *text[1:]]))
+    execute.execute(chapter, "laptop")
+    assert not any("not the executed one" in f for f in check_chapter(chapter))
+    chapter.source.write_text("".join([text[0], second, first, *text[1:]]))
+    notebook = nbformat.read(chapter.notebook, 4)
+    one, other = (c for c in notebook.cells if c.source.startswith("x = "))
+    one.source, other.source = other.source, one.source
+    nbformat.write(notebook, chapter.notebook)
+    assert any("not the executed one" in f for f in check_chapter(chapter))
+
+
+def test_a_notebook_without_a_record_is_refused(done):
+    done.record.unlink()
+    assert any("never executed" in f for f in check_chapter(done))
+
+
 def test_prose_can_not_change_without_the_notebook(done):
     done.source.write_text(done.source.read_text().replace("## A number", "## A better number"))
     assert any("differ" in f for f in check_chapter(done))

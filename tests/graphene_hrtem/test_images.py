@@ -1,5 +1,7 @@
 """Simulated micrographs: exact masks, honest noise, the same from the same seed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import has_real_data
@@ -204,6 +206,25 @@ def test_atoms_lie_where_the_image_shows_them():
 def test_physical_simulation_refuses_nonsense(tmp_path):
     with pytest.raises(ValueError, match="spacing_px"):
         hrtem.graphene_micrographs(1, spacing_px=(1.0, 2.0), folder=tmp_path)
+
+
+def test_series_and_dates_are_read_off_the_names(tmp_path, monkeypatch):
+    """Images of a focal series are one group, and so are series of one day."""
+    from skimage.io import imsave
+
+    files = {}
+    series = ["2013_0611_GrGB_TS_001", "2013_0611_GrGB_TS_002", "2013_1002_Graph_FS_001"]
+    layers = [(series[0], 3), (series[0], 31), (series[1], 3), (series[2], 3)]
+    for name in (f"{s}_layer_{n:04d}" for s, n in layers):
+        for part, array in (("", np.eye(8)), ("_LABEL", np.zeros((8, 8)))):
+            file = tmp_path / f"{name}{part}.png"
+            imsave(file, (255 * array).astype(np.uint8), check_contrast=False)
+            files[f"graphene_hrtem/training_images/{file.name}"] = ("0", 0, "")
+    monkeypatch.setattr(hrtem, "registry", lambda: files)
+    monkeypatch.setattr(hrtem, "fetch_all", lambda paths: [tmp_path / Path(p).name for p in paths])
+    groups = hrtem.load_graphene().groups
+    assert groups["series"].tolist() == [s for s, _ in layers]
+    assert groups["date"].tolist() == ["2013_0611"] * 3 + ["2013_1002"]
 
 
 @pytest.mark.skipif(

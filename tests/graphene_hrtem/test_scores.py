@@ -65,3 +65,13 @@ def test_surface_dice_of_a_filled_frame():
     assert scores_of.surface_dice(everything, everything, 2)[0] == 1
     assert scores_of.surface_dice(everything, nothing, 2)[0] == 0
     assert scores_of.surface_dice(nothing, everything, 2)[0] == 0
+
+
+def test_surface_dice_counts_both_outlines():
+    """One square found of two: all that was found is right, and half is missing."""
+    truth = np.zeros((1, 20, 40), bool)
+    truth[0, 5:11, 5:11] = truth[0, 5:11, 25:31] = True
+    mask = truth.copy()
+    mask[..., 20:] = False
+    assert scores_of.surface_dice(mask, truth, 1.0) == pytest.approx(2 / 3)  # (1 + 1) / (1 + 2)
+    assert scores_of.surface_dice(truth, mask, 1.0) == pytest.approx(2 / 3)

@@ -144,6 +144,15 @@ def test_recalls():
     assert np.isnan(found[2])
 
 
+def test_a_forest_never_sees_its_test_side():
+    """Labels drawn at random can only be known by heart."""
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(80, 3)), rng.choice(["fault", "no fault"], 80)
+    splits = [(np.arange(40), np.arange(40, 80))]
+    (said,) = faults.predict_splits(features, labels, splits, trees=20)
+    assert 0.25 < (said == labels[40:]).mean() < 0.75
+
+
 def test_a_forest_learns_and_repeats_itself():
     rng = np.random.default_rng(0)
     labels = np.repeat(["fault", "no fault"], 30)

@@ -129,3 +129,12 @@ def test_the_baseline_learns_names_from_labelled_images():
     assert len(fitted(np.full((64, 64, 3), 90, np.uint8))) == 0
     with pytest.raises(ValueError, match="fewer than two classes"):
         contrast.fit_baseline([], classes, progress=False)
+
+
+def test_what_hardly_overlaps_a_crystal_is_dirt():
+    """Labels moved by most of a crystal name nothing."""
+    image = labelled(0)
+    assert sorted(contrast.gather_examples([image], ("red", "green"))[1]) == [0, 0, 1, 1, 2]
+    moved = [Instance.of(i.category, np.roll(i.mask(SHAPE), 20, 1), 0.1) for i in image.instances]
+    image = LabelledImage("moved", image.image, moved, "run")
+    assert set(contrast.gather_examples([image], ("red", "green"))[1]) == {2}

@@ -224,3 +224,11 @@ def test_a_pixel_that_two_claim_goes_to_the_surer_one():
     )  # the argument is as it was
     assert (alone.scores == found.scores).all() and (alone.boxes == found.boxes).all()
     assert len(detections.without_overlap(Detections.of(np.zeros((0, 4, 6), bool), []))) == 0
+
+
+def test_the_last_overlap_is_not_in_map50_90():
+    """Found at all overlaps but the last, 0.95."""
+    tp = (detections.IOUS < 0.95)[None]
+    one = detections.summary([Matches(tp, np.ones(1), np.zeros(1), np.zeros(1))], ["a"])
+    assert one["map50"] == one["map50_90"] == pytest.approx(0.995)
+    assert one["map50_95"] == pytest.approx(0.9 * 0.995)
