@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TIER ?=
 NAME ?=
 
-.PHONY: help book chapter named test check bench clean
+.PHONY: help book chapter named test mutants check bench clean
 
 help: ## list what make can do here
 	@echo "make TARGET, e.g. make book; the first one installs into $(VENV) (8 GB, some minutes):"
@@ -40,6 +40,9 @@ test: check ## unit tests, every chapter at the smoke tier, the strict build: wh
 	$(BIN)/python -m pytest -q -n 2 tests
 	MCHELPERS_TIER=smoke MCHELPERS_RUNS=$$(mktemp -d) $(BIN)/python -m pytest -v --nbmake --nbmake-timeout=300 book
 	$(BIN)/python -m mchelpers book
+
+mutants: $(READY) ## mistakes that would make the book lie: a unit test must notice each
+	$(BIN)/python tests/mutate.py -n 2 "$(NAME)"
 
 bench: $(READY) ## times of the methods on this machine
 	$(BIN)/python benchmarks/bench.py

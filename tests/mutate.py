@@ -5,6 +5,7 @@ Run as ``python tests/mutate.py [-n 2] [PART_OF_NAME]``.
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -14,11 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
+import pytest
 import yaml
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_name("mutants.yml")
+PASSED, FAILED = 100, 101  # 1 is what a process ends with where this script itself is wrong
+# Imported once and for all, which takes longer than most tests; each test runs in a fork.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["hypothesis", "skimage.measure", "sklearn.ensemble", "torch"])
 
 
 def mutated(mutant: dict, folder: Path = ROOT) -> tuple[Path, str, str]:
@@ -37,40 +43,48 @@ def mutated(mutant: dict, folder: Path = ROOT) -> tuple[Path, str, str]:
 
 
 def copy(folder: Path) -> Path:
-    """Copy the working tree, and see that the package of the copy is the one that runs."""
+    """Copy the working tree into a new folder."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    where = run(folder, "-c", "import mchelpers; print(mchelpers.__file__)").stdout
-    assert Path(where.strip()).is_relative_to(folder), f"not the copy is imported, but {where}"
     return folder
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess:
-    """Run Python in a copy, with the package of the copy."""
-    # No byte code, which Python would take for that of the next mutant of the same second.
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, *command]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+def run_here(folder: Path, tests: list[str]) -> None:
+    """Run tests with the package of a copy, and end this process with 100 + pytest's verdict."""
+    os.chdir(folder)
+    sys.stdout = sys.stderr = open("pytest.txt", "w")
+    sys.path.insert(0, str(folder))
+    # No byte code: Python would take it for that of the next mutant of the same second.
+    sys.dont_write_bytecode = True
+    os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    import mchelpers
+
+    assert Path(mchelpers.__file__).is_relative_to(folder), "the package is not the copy's"
+    sys.exit(PASSED + pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
 
 
-def run_tests(folder: Path, tests: list[str]) -> subprocess.CompletedProcess:
-    return run(folder, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
+def run(folder: Path, tests: list[str]) -> tuple[int, str]:
+    """Run tests in a process of their own: how it ended, and what it printed."""
+    process = FORKS.Process(target=run_here, args=(folder, tests))
+    process.start()
+    process.join()
+    return process.exitcode, (folder / "pytest.txt").read_text()
 
 
-def verdict(mutant: dict, folder: Path) -> str | None:
-    """Make the mistake in a copy and run its test; return a fault unless that fails."""
+def fault(mutant: dict, folder: Path) -> str | None:
+    """Make the mistake in a copy and run its test; return a sentence unless that fails."""
     try:
         file, text, wrong = mutated(mutant, folder)
     except ValueError as error:
         return str(error)
     file.write_text(wrong, encoding="utf-8")
-    code = run_tests(folder, mutant["test"].split()).returncode
+    code, shown = run(folder, mutant["test"].split())
     file.write_text(text, encoding="utf-8")
-    return None if code == 1 else f"{mutant['name']}: survived (pytest ended with {code})"
+    return None if code == FAILED else f"{mutant['name']}: survived, {shown.splitlines()[-1]}"
 
 
 def main() -> int:
@@ -79,27 +93,27 @@ def main() -> int:
     parser.add_argument("-n", type=int, default=1, help="how many at a time")
     given = parser.parse_args()
     mutants = [m for m in yaml.safe_load(LIST.read_text()) if given.part in m["name"]]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.n) as pool:
+    with tempfile.TemporaryDirectory() as above, ThreadPoolExecutor(given.n) as pool:
+        folders = [copy(Path(above).resolve() / str(number)) for number in range(given.n)]
+        code, shown = run(folders[0], sorted({t for m in mutants for t in m["test"].split()}))
+        if code != PASSED or "skipped" in shown:
+            print(f"{shown}\nWithout a mutant all these tests must run and pass.")
+            return 1
         free = SimpleQueue()
-        for number in range(given.n):
-            free.put(copy(Path(folder).resolve() / str(number)))
+        for folder in folders:
+            free.put(folder)
 
         def one(mutant: dict) -> str | None:
             folder = free.get()
             try:
-                return verdict(mutant, folder)
+                return fault(mutant, folder)
             finally:
                 free.put(folder)
 
-        tests = sorted({t for m in mutants for t in m["test"].split()})
-        plain = run_tests(Path(folder).resolve() / "0", tests)
-        if plain.returncode or "skipped" in plain.stdout:
-            print(f"without any mutant all tests must pass\n{plain.stdout}")
-            return 1
-        faults = list(tqdm(pool.map(one, mutants), total=len(mutants), unit="mutant"))
-    faults = [fault for fault in faults if fault]
-    print(*faults, f"caught {len(mutants) - len(faults)} of {len(mutants)}", sep="\n")
-    return bool(faults)
+        found = list(tqdm(pool.map(one, mutants), total=len(mutants), unit="mutant"))
+    survived = [sentence for sentence in found if sentence]
+    print(*survived, f"caught {len(mutants) - len(survived)} of {len(mutants)}", sep="\n")
+    return bool(survived)
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def test_make_alone_lists_its_targets_and_a_chapter_needs_a_name(tmp_path):
 
     listed = make()
     assert listed.returncode == 0
-    for target in ("book", "chapter", "check", "test", "bench", "clean"):
+    for target in ("book", "chapter", "check", "test", "mutants", "bench", "clean"):
         assert re.search(rf"^  {target} +\w", listed.stdout, flags=re.M)
     unnamed = make("chapter")
     assert unnamed.returncode != 0 and "Name a chapter" in unnamed.stdout

@@ -66,6 +66,22 @@ def test_bragg_parameters_are_fitted_per_fold(micrographs):
         np.testing.assert_array_equal(fit.masks[fold], maps > level)
 
 
+def test_bragg_parameters_never_see_their_own_fold(micrographs):
+    """What the labels of a fold say changes nothing about its own masks."""
+    folds = kfold(len(micrographs), 2, 0)
+    spoiled = micrographs.masks.copy()
+    spoiled[folds[0]] = ~spoiled[folds[0]]
+    honest, other = (
+        classical.bragg_masks(
+            micrographs.images, m, folds, (0.0156,), (5.0,), np.arange(0, 2, 0.05)
+        )
+        for m in (micrographs.masks, spoiled)
+    )
+    assert honest.mask_threshold[0] == other.mask_threshold[0]
+    assert honest.mask_threshold[1] != other.mask_threshold[1]
+    np.testing.assert_array_equal(honest.masks[folds[0]], other.masks[folds[0]])
+
+
 def test_otsu_parts_two_populations():
     rng = np.random.default_rng(0)
     truth = np.zeros((1, 32, 32), bool)
