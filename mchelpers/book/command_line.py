@@ -49,7 +49,7 @@ def command_execute(root: Path, args) -> list[str]:
     The smoke tier runs in a copy: its outputs are no results and must not
     stand where results stand.
     """
-    from .claims import check_claims
+    from .verdicts import check_claims
     from .execute import execute_all
     from .pages import write_pages
 
@@ -68,7 +68,7 @@ def command_execute(root: Path, args) -> list[str]:
 
 def command_check(root: Path, args) -> list[str]:
     """Hold every page against the record and the claims."""
-    from .claims import check_claims
+    from .verdicts import check_claims
     from .pages import check_pages
     from .weights import check_weights
 
@@ -105,7 +105,7 @@ def command_text(root: Path, args) -> list[str]:
 
 def command_pages(root: Path, args) -> list[str]:
     """Write the generated pages and the words of the notebooks."""
-    from .claims import check_claims
+    from .verdicts import check_claims
     from .pages import write_pages
 
     return check_claims(root) or write_pages(root)

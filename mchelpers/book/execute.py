@@ -11,9 +11,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..claims.entries import load_claims, studies
 from .bars import bars_to_text
 from .checkout import commit, python_path
-from .claims import drift, load_claims, studies
 from .files import write_atomically, write_together
 from .plain import dump, render
 from .record import (
@@ -25,6 +25,8 @@ from .record import (
     reached_code,
     read_page,
 )
+from .repeat import drift
+from .verdicts import load_results
 
 __all__ = ["ChapterError", "execute", "execute_all", "update_text"]
 
@@ -167,7 +169,7 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
     }
     old = _old_record(chapter)
     if old and old["tier"] == record["tier"] and not accept_drift:
-        moved = drift(claims, name, old, record)
+        moved = drift(claims, name, load_results(chapter.root, study), record["results"])
         if moved:
             kept = _keep(chapter, notebook, "drifted")
             raise ChapterError(
