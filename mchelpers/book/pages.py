@@ -2,117 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from pathlib import Path
 
 from .api import api_page
-from .claims import Claim, find_result, judge, load_claims, studies
 from .files import write_together
 from .machine import describe
 from .plain import render
 from .record import Chapter, changed_helpers, chapters, load_record
+from .verdicts import results_page, sentences_page, table, verdict_table
 from .weights import weights_page
 
 __all__ = ["check_pages", "generate", "write_pages"]
 
 NOTICE = "<!-- Made by `python -m mchelpers pages` from the record; do not edit. -->\n"
 BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
-VERDICTS = (
-    "exceeded",
-    "reproduced",
-    "short",
-    "differs",
-    "other data",
-    "simulated",
-    "not run",
-)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(r) + " |" for r in [header, ["---"] * len(header), *rows]]
-    return "\n".join(lines) + "\n"
-
-
-def study_title(root: Path, study: str) -> str:
-    """Read the title of a study from its index page."""
-    text = (root / "book" / study / "index.md").read_text(encoding="utf-8")
-    for line in text.splitlines():
-        if line.startswith("# "):
-            return line[2:].strip()
-    raise ValueError(f"book/{study}/index.md has no title, a line that begins with '# '")
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _slug(heading: str) -> str:
-    """Spell a heading as GitHub and MyST spell its anchor."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
-
-
-def _claim_row(root: Path, claim: Claim) -> list[str]:
-    result, record = (None, None)
-    if claim.comparable != "not-run":
-        result, record = find_result(root, claim)
-        if result is None:
-            raise ValueError(f"claim {claim.id!r}: no result {claim.result!r} in the record")
-    unit = f" {claim.unit}" if claim.unit else ""
-    here, difference = "", ""
-    if result is not None:
-        chapter = claim.result.partition(":")[0]
-        anchor = f"#{_slug(result['heading'])}" if result.get("heading") else ""
-        link = f"[{_number(result['mean'])}{unit}](/book/{claim.study}/{chapter}.ipynb{anchor})"
-        spread = f" ± {result['sd']:.2g}" if result["sd"] else ""
-        number = f", n = {result['n']}" if result["n"] > 1 else ""
-        here = f"{link}{spread} ({record['tier']}{number})"
-        difference = f"{result['mean'] - claim.paper:+.3g}"
-    verdict = f"**{judge(claim, result['mean'] if result else None)}**"
-    why = f"{verdict}: {claim.why}" if claim.why else verdict
-    return [claim.metric, f"{_number(claim.paper)}{unit}", here, difference, why]
-
-
-def _study_verdicts(root: Path, study: str) -> list[str]:
-    verdicts = []
-    for claim in load_claims(root, study):
-        result = None if claim.comparable == "not-run" else find_result(root, claim)[0]
-        verdicts.append(judge(claim, result["mean"] if result else None))
-    return verdicts
-
-
-def _tiers(root: Path, study: str) -> str:
-    records = [load_record(c) for c in chapters(root, f"{study}/")]
-    return ", ".join(sorted({r["tier"] for r in records if r})) or "-"
-
-
-def _verdict_table(root: Path) -> str:
-    counts = {study: Counter(_study_verdicts(root, study)) for study in studies(root)}
-    given = [v for v in VERDICTS if any(c[v] for c in counts.values())]
-    rows = [
-        [study_title(root, study), *(str(c[v] or "-") for v in given), _tiers(root, study)]
-        for study, c in counts.items()
-    ]
-    return _table(["Study", *given, "tier"], rows)
-
-
-def _results_page(root: Path) -> str:
-    parts = [
-        "# Paper and here, number by number\n",
-        NOTICE,
-        "Each row is one number of a paper. *Here* is the mean of the recorded execution (a "
-        "link to the place that made it), its standard deviation, the tier and the number of "
-        "values. The verdict is computed from the difference and the tolerance in the study's "
-        "`claims.yml`; {doc}`/book/start/read` explains the words.\n",
-    ]
-    for study in studies(root):
-        parts.append(f"## {study_title(root, study)}\n")
-        claims = load_claims(root, study)
-        for where in dict.fromkeys(c.where for c in claims):
-            rows = [_claim_row(root, c) for c in claims if c.where == where]
-            parts.append(f"**{where}**\n")
-            parts.append(_table(["metric", "paper", "here", "difference", "verdict"], rows))
-    return "\n".join(parts)
 
 
 def _runs_page(root: Path) -> str:
@@ -170,7 +74,7 @@ def _runs_page(root: Path) -> str:
             "training can exceed wall time. *Trained on* names the machines, where it was "
             "recorded. *MB* is the peak memory of the chapter's process. *Helper* names functions "
             "that the page uses and whose code changed since.\n",
-            _table(header, rows),
+            table(header, rows),
             *([dirty] if changed else []),
             *(f"Amended on {what}: {', '.join(where)}.\n" for what, where in amended.items()),
             "Machines and versions of these records:\n",
@@ -194,13 +98,14 @@ def generate(root: Path) -> dict[Path, str]:
     _, mark, after = rest.partition(END)
     if text.count(BEGIN) != 1 or text.count(END) != 1 or not mark:
         raise ValueError(f"README.md needs one line {BEGIN} and one line {END} below it")
-    table = _verdict_table(root)
+    counted = verdict_table(root)
     return {
-        record / "results.md": _results_page(root),
+        record / "sentences.md": sentences_page(root, NOTICE),
+        record / "results.md": results_page(root, NOTICE),
         record / "runs.md": _runs_page(root),
-        record / "_verdicts.md": NOTICE + "\n" + table,
+        record / "_verdicts.md": NOTICE + "\n" + counted,
         root / "book" / "reference" / "api.md": api_page(root, NOTICE),
-        readme: f"{before}{BEGIN}\n{table}{END}{after}",
+        readme: f"{before}{BEGIN}\n{counted}{END}{after}",
         **weights_page(root),
     }
 
@@ -248,6 +153,8 @@ def banner(chapter: Chapter) -> list[str] | None:
         f"Executed at the {record['tier']} tier on {record['executed_at'][:10]} "
         f"({describe(record['machine'])}{at})."
     ]
+    if "again" in record:
+        said.append(_again(record))
     changed = changed_helpers(chapter, record)
     if changed:
         said.append(
@@ -256,6 +163,27 @@ def banner(chapter: Chapter) -> list[str] | None:
             f"makes: make chapter NAME={chapter.name} TIER={record['tier']}"
         )
     return said
+
+
+def _again(record: dict) -> str:
+    """Say what a second execution of a chapter made."""
+    again = record["again"]
+    said = (
+        f"Executed twice: again on {again['executed_at'][:10]} ({describe(again['machine'])}), "
+        f"trainings {again['trainings']}. {again['same']} results came out the same"
+    )
+    timed = [m for m in again["moved"] if m["measures"] == "machine"]
+    others = [m for m in again["moved"] if m["measures"] != "machine"]
+    if timed:
+        said += f"; {len(timed)} are times or memory"
+    if others:
+        beyond = [f"{m['key']}" for m in others if not m["within"]]
+        said += f"; {len(others)} moved, " + (
+            f"of which beyond their tolerance: {_listed(beyond)}"
+            if beyond
+            else "each within its tolerance"
+        )
+    return said + "."
 
 
 def _listed(names: list[str], most: int = 6) -> str:

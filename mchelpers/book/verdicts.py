@@ -1,0 +1,276 @@
+"""Pages of verdicts: the sentences that the papers stand on, every claim, and the count."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from ..claims.entries import Claim, load_claims, read_claims, studies
+from ..claims.judge import VERDICTS, Comparison, Verdict, judge
+from .record import Chapter, chapters, load_record
+
+__all__ = ["check_claims", "load_results", "results_page", "sentences_page", "verdict_table"]
+
+REASONS = {
+    "digit": "last printed digit",
+    "trainings": "spread between trainings",
+    "sets": "spread between redrawn sets",
+    "machine": "a machine: never judged",
+}
+SIGNS = {"order": " > ", "trend": " → ", "ratio": " / ", "sign": ""}
+FILTER = '<div class="claim-filter"></div>\n'  # filled by claims.js in the reader's browser
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Write a table in Markdown."""
+    lines = ["| " + " | ".join(r) + " |" for r in [header, ["---"] * len(header), *rows]]
+    return "\n".join(lines) + "\n"
+
+
+def study_title(root: Path, study: str) -> str:
+    """Read the title of a study from its index page."""
+    text = (root / "book" / study / "index.md").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if line.startswith("# "):
+            return line[2:].strip()
+    raise ValueError(f"book/{study}/index.md has no title, a line that begins with '# '")
+
+
+def load_results(root: Path, study: str) -> dict[str, dict]:
+    """Collect the results of a study's records: ``chapter:key`` -> result, with its tier."""
+    found = {}
+    for source in sorted((root / "book" / study).glob("[0-9][0-9]_*.md")):
+        record = load_record(Chapter(f"{study}/{source.stem}", root))
+        for key, result in record["results"].items() if record else ():
+            found[f"{source.stem}:{key}"] = {**result, "tier": record["tier"]}
+    return found
+
+
+def check_claims(root: Path) -> list[str]:
+    """List what is wrong with the claims: unreadable entries, keys without a result."""
+    faults = []
+    for study in studies(root):
+        claims, unreadable = read_claims(root, study)
+        faults += unreadable
+        try:
+            results = load_results(root, study)
+        except ValueError as error:  # a damaged record
+            faults.append(str(error))
+            continue
+        for claim in claims:
+            try:
+                judge(claim, results)
+            except ValueError as error:
+                faults.append(f"{study}: {error}")
+    return faults
+
+
+def _judged(root: Path, study: str) -> list[tuple[Claim, Verdict]]:
+    results = load_results(root, study)
+    return [(claim, judge(claim, results)) for claim in load_claims(root, study)]
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _slug(heading: str) -> str:
+    """Spell a heading as GitHub and MyST spell its anchor."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def _link(study: str, key: str, result: dict, said: str | None = None) -> str:
+    """Link a result's number to the section of the cell that logged it."""
+    anchor = f"#{_slug(result['heading'])}" if result.get("heading") else ""
+    said = said or _number(result["mean"])
+    return f"[{said}](/book/{study}/{key.partition(':')[0]}.ipynb{anchor})"
+
+
+def _between(interval: tuple[float, float]) -> str:
+    return f"{_number(interval[0])} to {_number(interval[1])}"
+
+
+def _here(claim: Claim, verdict: Verdict, results: dict[str, dict]) -> str:
+    """Say our number, its interval, what that is over, and the tier."""
+    key = claim.results[0][0]
+    result = results[key]
+    unit = f" {claim.unit}" if claim.unit else ""
+    interval, over = verdict.interval, claim.over or f"{result['n']} values"
+    if claim.tolerance.key and verdict.interval:
+        over = f"{results[claim.tolerance.key]['n']} trainings"
+    elif interval is None and result["ci95"]:
+        interval = result["ci95"]
+    spread = f"; {_between(interval)} over {over}" if interval else ""
+    return f"{_link(claim.study, key, result)}{unit} ({result['tier']}{spread})"
+
+
+def _comparison(claim: Claim, made: Comparison, results: dict[str, dict]) -> str:
+    """Say two numbers and what lies between them, with its interval."""
+    numbers = SIGNS[claim.kind].join(_link(claim.study, k, results[k]) for k in made.keys)
+    said = {"order": "by ", "trend": "a step ", "ratio": "ratio ", "sign": ""}[claim.kind]
+    if claim.kind == "sign":
+        bound = results[made.keys[0]]["ci95"]
+        return numbers + (f" ({_between(bound)})" if bound else "")
+    bound = f" ({_between(made.interval)})" if made.interval and claim.kind != "ratio" else ""
+    return f"{numbers}, {said}{_number(made.shown)}{bound}"
+
+
+def _setting(claim: Claim, results: dict[str, dict]) -> str:
+    """Name the tier, what an interval is over, and whether the images are simulated."""
+    used = [results[k] for k in claim.keys]
+    tiers = "/".join(sorted({r["tier"] for r in used}))
+    simulated = ", simulated" if any(r["data"] == "simulated" for r in used) else ""
+    over = f"; over {claim.over}" if claim.over else ""
+    return f"{tiers}{simulated}{over}"
+
+
+def _verdict(claim: Claim, verdict: Verdict) -> str:
+    said = f"**{verdict.word}**"
+    if claim.kind == "number" and verdict.word == "other setting":
+        said += f", {_in_words(claim, verdict)}"
+    return f"{said}: {claim.why}" if claim.why else said
+
+
+def _in_words(claim: Claim, verdict: Verdict) -> str:
+    """Compare without a number: where the setting is another, a difference would mislead."""
+    paper = float(claim.paper)
+    if verdict.tolerance is not None and abs(verdict.here - paper) <= verdict.tolerance:
+        return "about as in the paper"
+    return f"{'higher' if verdict.here > paper else 'lower'} than in the paper"
+
+
+def _answer(claim: Claim, verdict: Verdict, results: dict[str, dict]) -> str:
+    """Say what was found here, whatever the kind of claim."""
+    if verdict.word == "not run":
+        return "–"
+    if claim.kind == "number":
+        return _here(claim, verdict, results)
+    said = "; ".join(_comparison(claim, c, results) for c in verdict.comparisons)
+    return f"{said} ({_setting(claim, results)})"
+
+
+def _tolerance(claim: Claim, verdict: Verdict) -> str:
+    reason = REASONS[claim.tolerance.source]
+    if verdict.word == "other setting" or verdict.tolerance is None:
+        return reason
+    why = f": {claim.tolerance.why}" if claim.tolerance.why else ""
+    return f"± {_number(verdict.tolerance)}, {reason}{why}"
+
+
+def _paper(claim: Claim) -> str:
+    return f"{claim.paper}{' ' + claim.unit if claim.unit else ''}"
+
+
+def _number_rows(judged: list[tuple[Claim, Verdict]], results: dict[str, dict]) -> str:
+    parts = []
+    for where in dict.fromkeys(c.where for c, _ in judged):
+        rows = [
+            [c.metric, _paper(c), _answer(c, v, results), _tolerance(c, v), _verdict(c, v)]
+            for c, v in judged
+            if c.where == where
+        ]
+        parts.append(f"**{where}**\n")
+        parts.append(table(["metric", "paper", "here", "tolerance", "verdict"], rows))
+    return "\n".join(parts)
+
+
+def _sentence_rows(judged: list[tuple[Claim, Verdict]], results: dict[str, dict]) -> str:
+    rows = [[c.sentence, c.where, _answer(c, v, results), _verdict(c, v)] for c, v in judged]
+    return table(["sentence", "place", "here", "verdict"], rows)
+
+
+def _folded(claims: list[Claim]) -> str:
+    """Fold what was not run, with the reason that the rows share."""
+    parts = []
+    for why in dict.fromkeys(c.why for c in claims):
+        rows = [[c.says, c.where, _paper(c), "**not run**"] for c in claims if c.why == why]
+        parts.append(f":::{{dropdown}} Not run: {len(rows)}, {why}")
+        parts.append(table(["metric or sentence", "place", "paper", "verdict"], rows) + ":::\n")
+    return "\n".join(parts)
+
+
+def _sensitivity(claims: list[Claim], results: dict[str, dict]) -> str:
+    """Say how many verdicts hang on the width of the tolerance."""
+    numbers = [c for c in claims if c.kind == "number" and c.comparable == "same-data"]
+    words = {s: [judge(c, results, s).word for c in numbers] for s in (0.5, 1.0, 2.0)}
+    judged = sum(w != "other setting" for w in words[1.0])
+    half, double = (sum(a != b for a, b in zip(words[s], words[1.0])) for s in (0.5, 2.0))
+    return (
+        f"Numbers on the paper's own data that are judged: {judged}. With another verdict at half "
+        f"the tolerance: {half}, at double: {double}.\n"
+    )
+
+
+def results_page(root: Path, notice: str) -> str:
+    """Make the page with every claim of every study."""
+    parts = [
+        "# Paper and here, claim by claim\n",
+        notice,
+        "A row is a number or a sentence of a paper. *Here* is the mean of the recorded execution "
+        "(a link to the place that made it), the tier, and the 95 % interval with what it is "
+        "over. An interval over images tells how the number would move on other images; where "
+        "the images are the paper's own, what counts is the spread between trainings, and an "
+        "interval over trainings is the one that is held against the tolerance. *Tolerance* is "
+        "what still counts as the same, and its reason. {doc}`/book/start/read` explains the "
+        "words.\n",
+        FILTER,
+    ]
+    for study in studies(root):
+        results, judged = load_results(root, study), _judged(root, study)
+        run = [(c, v) for c, v in judged if v.word != "not run"]
+        sections = {
+            "Numbers of the paper": [(c, v) for c, v in run if c.kind == "number"],
+            "Sentences of the paper": [(c, v) for c, v in run if c.sentence and not c.ours],
+            "Beyond the paper": [(c, v) for c, v in run if c.ours],
+        }
+        parts += [f"## {study_title(root, study)}\n", _sensitivity([c for c, _ in judged], results)]
+        for title, rows in sections.items():
+            if rows:
+                written = _number_rows if title.startswith("Numbers") else _sentence_rows
+                parts += [f"### {title}\n", written(rows, results)]
+        parts.append(_folded([c for c, v in judged if v.word == "not run"]))
+    return "\n".join(parts)
+
+
+def sentences_page(root: Path, notice: str) -> str:
+    """Make the page of the few claims that each paper stands on."""
+    parts = [
+        "# What the papers stand on\n",
+        notice,
+        "The claims that would have to hold for each paper to hold, in our words, with what this "
+        "book found and the verdict. All other claims: {doc}`/book/record/results`.\n",
+    ]
+    for study in studies(root):
+        results = load_results(root, study)
+        rows = [
+            [c.says, c.paper or "–", _answer(c, v, results), _verdict(c, v)]
+            for c, v in _judged(root, study)
+            if c.headline
+        ]
+        if rows:
+            parts.append(f"## {study_title(root, study)}\n")
+            parts.append(table(["the paper says", "paper", "here", "verdict"], rows))
+    return "\n".join(parts)
+
+
+def verdict_table(root: Path) -> str:
+    """Count the verdicts: a row a verdict, a column a study."""
+    names = studies(root)
+    counts = {s: Counter((c.ours, v.word) for c, v in _judged(root, s)) for s in names}
+    rows = [
+        [word, *(str(counts[s][False, word] or "–") for s in names)]
+        for word in VERDICTS
+        if any(counts[s][False, word] for s in names)
+    ]
+    beyond = {s: sum(n for (ours, _), n in counts[s].items() if ours) for s in names}
+    if any(beyond.values()):
+        held = (f"{counts[s][True, 'holds']} of {beyond[s]}" if beyond[s] else "–" for s in names)
+        rows.append(["beyond the paper: holds", *held])
+    rows.append(["tier", *(_tiers(root, s) for s in names)])
+    return table(["Verdict", *(study_title(root, s).partition(":")[0] for s in names)], rows)
+
+
+def _tiers(root: Path, study: str) -> str:
+    records = [load_record(c) for c in chapters(root, f"{study}/")]
+    return ", ".join(sorted({r["tier"] for r in records if r})) or "–"

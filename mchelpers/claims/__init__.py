@@ -1,0 +1,1 @@
+"""What the papers say, and the verdict on it: entries of ``claims.yml`` held against results."""
