@@ -117,8 +117,8 @@ def test_a_split_that_is_none_is_refused(task, learn, test, words):
 
 
 def training(task, **change):
-    settings = train.Fit(epochs=1, lr=1e-2, batch_size=2)
-    return kept.Training("t", NETWORK, *task, np.arange(4), settings, **change)
+    options = {"settings": train.Fit(epochs=1, lr=1e-2, batch_size=2), **change}
+    return kept.Training("t", NETWORK, *task, np.arange(4), **options)
 
 
 def macro(logits, targets):
@@ -161,6 +161,7 @@ def test_the_key_is_of_what_is_learned_from_and_nothing_else(task):
 @pytest.mark.parametrize(
     "change",
     [
+        {"settings": train.Fit(epochs=1, lr=1e-2, batch_size=2, seed=1)},
         {"start": {"w": torch.zeros(1)}},
         {"augment": lambda x, y, g: (x, y)},
         {"loss": lambda logits, y: train.cross_entropy(2 * logits, y)},
