@@ -43,8 +43,9 @@ TARGETS = {  # what -> most of it
     "median cell length": 10,
     "ruff findings": 0,
 }
-# What a record says of a machine and how files are written: the recorder uses it, and trainings.
-RECORDER_S_TOOLS = ("book.files", "book.machine")
+# What a record says of machine and commit, and how files are written: the recorder uses it,
+# and so do trainings and saved figures.
+RECORDER_S_TOOLS = ("book.checkout", "book.files", "book.machine", "book.record")
 
 UNUSED = {  # public, and no chapter reaches it: why it stays
     ".need": "set-up cells call it; it makes no result, so that it is not counted",
@@ -56,7 +57,7 @@ UNUSED = {  # public, and no chapter reaches it: why it stays
     "tmd_optical.screens.Window": "needs a display, which the machine that executes lacks",
     "tmd_optical.screens.open_view": "needs a display; named in a cell that is not executed",
 }
-BOOKKEEPING = ("run", "downloads", "install", "key", "simulate.cache", "source")
+BOOKKEEPING = ("run", "provenance", "downloads", "install", "key", "simulate.cache", "source")
 """Makes no result, so that no chapter reaches it; see ``mchelpers.source``."""
 # A notebook imports late and in blocks, repeats names, ends a cell with a bare value or semicolon.
 NOTEBOOK_HABITS = "E402,E501,E703,F811,B018,I001"
