@@ -125,12 +125,11 @@ CLAIMS = """\
 - id: table1-score
   where: Table 1
   metric: score
-  paper: 0.6
+  paper: "0.60"
   result: 01_first:demo.score
   better: higher
-  tolerance: 0.02
+  tolerance: {from: digit}
   comparable: same-data
-  why: ""
 """
 
 

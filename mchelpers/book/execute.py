@@ -28,14 +28,14 @@ from .record import (
 from .repeat import drift
 from .verdicts import load_results
 
-__all__ = ["ChapterError", "execute", "execute_all", "update_text"]
+__all__ = ["ChapterError", "execute", "execute_all", "run_chapter", "update_text"]
 
 
 class ChapterError(RuntimeError):
     """A chapter did not run to its end, or its numbers drifted."""
 
 
-def _run_cells(chapter: Chapter, tier: str, results: Path, folder: Path):
+def _run_cells(chapter: Chapter, tier: str, results: Path, folder: Path, more: dict[str, str]):
     """Run the text's cells in a fresh kernel, in an empty folder."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -47,6 +47,7 @@ def _run_cells(chapter: Chapter, tier: str, results: Path, folder: Path):
         "MCHELPERS_RESULTS": str(results),
         # the helper whose hash is recorded is the one that runs
         "PYTHONPATH": python_path(chapter.root, results.parent),
+        **more,
     }
     client = NotebookClient(
         notebook,
@@ -79,11 +80,15 @@ def _keep(chapter: Chapter, notebook, folder: str) -> Path:
     return kept
 
 
-def _old_record(chapter: Chapter) -> dict | None:
+def _old_results(chapter: Chapter, tier: str) -> dict[str, dict]:
+    """Collect the study's results, if the chapter was recorded at this tier before."""
     try:
-        return load_record(chapter)
+        old = load_record(chapter)
+        if old is None or old["tier"] != tier:
+            return {}
+        return load_results(chapter.root, chapter.name.partition("/")[0])
     except ValueError:
-        return None  # it is damaged, and this execution mends it
+        return {}  # a record is damaged: this execution mends it, or `check` names it
 
 
 def _check_writable(chapter: Chapter) -> None:
@@ -96,6 +101,42 @@ def _check_writable(chapter: Chapter) -> None:
             raise ChapterError(
                 f"{chapter.name} was not executed: {folder} can not be written to ({error})"
             ) from error
+
+
+def run_chapter(chapter: Chapter, tier: str, runs: Path | None = None):
+    """Run a chapter from its text; nothing of the book is written.
+
+    Parameters
+    ----------
+    chapter, tier
+        As for :func:`execute`.
+    runs
+        Run folder of its trainings; None takes the usual one, where finished ones are kept.
+
+    Returns
+    -------
+    nbformat.NotebookNode, dict
+        The executed notebook, and what the run saved of itself.
+
+    Raises
+    ------
+    ChapterError
+        If a cell fails, the kernel dies, or no run was started or stamped.
+    """
+    more = {} if runs is None else {"MCHELPERS_RUNS": str(runs)}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        results = Path(folder) / "results.json"
+        empty = Path(folder) / "work"
+        empty.mkdir()
+        notebook = _run_cells(chapter, tier, results, empty, more)
+        if not results.exists():
+            raise ChapterError(f"{chapter.name} recorded nothing; does it call mchelpers.start()?")
+        ran = json.loads(results.read_text(encoding="utf-8"))
+    if ran["chapter"] != chapter.name:
+        raise ChapterError(f"{chapter.name} calls itself {ran['chapter']!r} in mchelpers.start()")
+    if "peak_memory_mb" not in ran:
+        raise ChapterError(f"{chapter.name} does not end with run.stamp()")
+    return notebook, ran
 
 
 def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
@@ -131,18 +172,7 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
     _check_writable(chapter)
     ran_commit, helper = commit(chapter), helper_hash(chapter.root)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        results = Path(folder) / "results.json"
-        empty = Path(folder) / "work"
-        empty.mkdir()
-        notebook = _run_cells(chapter, tier, results, empty)
-        if not results.exists():
-            raise ChapterError(f"{chapter.name} recorded nothing; does it call mchelpers.start()?")
-        ran = json.loads(results.read_text(encoding="utf-8"))
-    if ran["chapter"] != chapter.name:
-        raise ChapterError(f"{chapter.name} calls itself {ran['chapter']!r} in mchelpers.start()")
-    if "peak_memory_mb" not in ran:
-        raise ChapterError(f"{chapter.name} does not end with run.stamp()")
+    notebook, ran = run_chapter(chapter, tier)
     places = _places(notebook)
     for key, result in ran["results"].items():
         result.update(places.get(key, {"cell": None, "heading": None}))
@@ -167,9 +197,8 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         "peak_gpu_memory_mb": ran["peak_gpu_memory_mb"],
         "results": ran["results"],
     }
-    old = _old_record(chapter)
-    if old and old["tier"] == record["tier"] and not accept_drift:
-        moved = drift(claims, name, load_results(chapter.root, study), record["results"])
+    if not accept_drift:
+        moved = drift(claims, name, _old_results(chapter, ran["tier"]), ran["results"])
         if moved:
             kept = _keep(chapter, notebook, "drifted")
             raise ChapterError(

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 
 from ..claims.entries import Claim
 from ..claims.judge import tolerance
-from .record import Chapter, load_record, read_page
 
-__all__ = ["drift", "moved", "verify"]
+__all__ = ["drift", "moved"]
 
 MACHINE_UNITS = {"ms", "s", "min", "h", "MB", "1/s", "1/min", "Mpx/s"}
 """Units of times, rates and memory, which no machine repeats."""

@@ -197,8 +197,8 @@ def _sensitivity(claims: list[Claim], results: dict[str, dict]) -> str:
     judged = sum(w != "other setting" for w in words[1.0])
     half, double = (sum(a != b for a, b in zip(words[s], words[1.0])) for s in (0.5, 2.0))
     return (
-        f"Of {judged} numbers of the paper's own data, {half} would get another verdict at half "
-        f"the tolerance, {double} at double.\n"
+        f"Numbers on the paper's own data that are judged: {judged}. With another verdict at half "
+        f"the tolerance: {half}, at double: {double}.\n"
     )
 
 

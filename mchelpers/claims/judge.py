@@ -213,7 +213,8 @@ def _weights(
 def _compare(claim: Claim, results: Mapping[str, dict], scale: float) -> list[Comparison]:
     allowed = scale * (tolerance(claim, results) or 0.0)
     made = []
-    for keys, weights in (w for keys in claim.results for w in _weights(claim, keys, allowed)):
+    sums = [s for keys in claim.results for s in _weights(claim, keys, allowed)]
+    for keys, weights in sums:
         chosen = [results[k] for k in keys]
         value, interval = _sum(chosen, weights, claim.paired)
         shown = value

@@ -6,14 +6,14 @@ import platform
 import nbformat
 import pytest
 
-from mchelpers.book import claims, execute, lock, pages, record
+from mchelpers.book import execute, lock, pages, record, verdicts
 from mchelpers.book.lock import check_chapter
 from mchelpers.book.schema import first_fault
 
 
 def test_an_executed_chapter_passes_the_lock(done):
     assert check_chapter(done) == []
-    assert claims.check_claims(done.root) == []
+    assert verdicts.check_claims(done.root) == []
     assert pages.check_pages(done.root) == []
 
 
@@ -165,7 +165,7 @@ def test_a_damaged_record_is_one_fault(done, damage):
         record.load_record(done)
     (fault,) = check_chapter(done)
     assert fault.startswith("book/record/demo/01_first.json is damaged")
-    assert claims.check_claims(done.root) == [fault]
+    assert verdicts.check_claims(done.root) == [fault]
 
 
 def test_bytes_that_are_no_text_are_a_damaged_record(done):

@@ -1,0 +1,66 @@
+"""Execute again, and write down beside the first execution what came out otherwise."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..claims.entries import load_claims, studies
+from .checkout import commit
+from .execute import ChapterError, run_chapter
+from .files import write_atomically
+from .record import Chapter, load_record, read_page
+from .repeat import is_within, moved
+from .verdicts import load_results
+
+__all__ = ["said", "verify"]
+
+
+def verify(chapter: Chapter, tier: str, kept: bool = False) -> dict:
+    """Execute a recorded chapter again; its record keeps what moved.
+
+    Parameters
+    ----------
+    chapter
+        The chapter.
+    tier
+        Must be that of the record.
+    kept
+        Take trainings that are kept in the run folder; else every training is made again.
+
+    Returns
+    -------
+    dict
+        What the record says under ``again``: when, at which commit, on which machine, how many
+        results were the same to the last digit, which moved, which cells show something else.
+
+    Raises
+    ------
+    ChapterError
+        If the chapter was not recorded at that tier, or cannot be executed.
+    """
+    record = load_record(chapter)
+    if record is None or record["tier"] != tier:
+        raise ChapterError(
+            f"{chapter.name} has no record at the {tier} tier to verify; first: "
+            f"make chapter NAME={chapter.name} TIER={tier}"
+        )
+    study, _, name = chapter.name.partition("/")
+    claims = load_claims(chapter.root, study) if study in studies(chapter.root) else []
+    ran_commit = commit(chapter)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        notebook, ran = run_chapter(chapter, tier, None if kept else Path(folder))
+    found = moved(claims, name, load_results(chapter.root, study), ran["results"])
+    record["again"] = {
+        "executed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": ran_commit,
+        "machine": ran["machine"],
+        "trainings": "kept" if kept else "made again",
+        "same": len(record["results"]) - len(found),
+        "moved": [{**change, "within": is_within(change)} for change in found],
+        "cells": other_cells(read_page(chapter.notebook), notebook, found, record["results"]),
+    }
+    write_atomically(chapter.record, json.dumps(record, indent=1) + "\n")
+    return record["again"]
