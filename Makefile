@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TIER ?=
 NAME ?=
 
-.PHONY: help book chapter named test check bench clean
+.PHONY: help book chapter verify named test check bench clean
 
 help: ## list what make can do here
 	@echo "make TARGET, e.g. make book; the first one installs into $(VENV) (8 GB, some minutes):"
@@ -27,6 +27,10 @@ book: $(READY) ## build the site from the recorded outputs; TIER=smoke|laptop|fu
 
 chapter: named $(READY) ## execute one, e.g. make chapter NAME=graphene_hrtem/02_bragg TIER=smoke
 	$(BIN)/python -m mchelpers execute $(NAME) $(if $(TIER),--tier $(TIER))
+
+verify: $(READY) ## execute one again and compare, e.g. make verify NAME=graphene_hrtem/02_bragg; TIER=smoke: twice
+	@test -n "$(NAME)$(filter smoke,$(TIER))" || { echo "Name a chapter: make verify NAME=graphene_hrtem/02_bragg; all, quickly: make verify TIER=smoke"; exit 1; }
+	$(BIN)/python -m mchelpers verify $(NAME) $(if $(TIER),--tier $(TIER))
 
 named:
 	@test -n "$(NAME)" || { echo "Name a chapter: make chapter NAME=graphene_hrtem/02_bragg TIER=smoke; all of them: make book TIER=laptop"; exit 1; }

@@ -69,8 +69,8 @@ def summarise(
     -------
     dict
         mean, sd (of the sample; None for a single value), n, values, ci95
-        (bootstrap; None below three values and for a single group), unit, data.
-        Numbers have six significant digits.
+        (bootstrap; None below three values and for a single group), unit, data, and
+        groups as numbers if there are any. Numbers have six significant digits.
 
     Raises
     ------
@@ -87,6 +87,9 @@ def summarise(
     interval = None
     if array.size >= 3 and (groups is None or np.unique(groups).size > 1):
         interval = [round_significant(v) for v in bootstrap(array, groups, draws=1000)]
+    labels = (
+        {} if groups is None else {"groups": np.unique(groups, return_inverse=True)[1].tolist()}
+    )
     return {
         "mean": round_significant(array.mean()),
         "sd": round_significant(array.std(ddof=1)) if array.size > 1 else None,
@@ -95,6 +98,7 @@ def summarise(
         "ci95": interval,
         "unit": unit,
         "data": data,
+        **labels,
     }
 
 

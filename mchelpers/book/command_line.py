@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 from .. import __version__
@@ -64,6 +65,34 @@ def command_execute(root: Path, args) -> list[str]:
     if waiting:
         print("Not all pages could be brought up to date:", *waiting, sep="\n- ")
     return failures
+
+
+def command_verify(root: Path, args) -> list[str]:
+    """Execute chapters a second time and say what came out otherwise.
+
+    At the smoke tier both executions are made in a trial copy, each from an empty run folder.
+    """
+    from .execute import execute
+    from .pages import write_pages
+    from .verify import faults, verify
+
+    chosen, found = chapters(root, args.name), []
+    trial = args.tier == "smoke"
+    place = trial_copy(root) if trial else root
+    for chapter in (Chapter(c.name, place) for c in chosen):
+        tier = args.tier or (load_record(chapter) or {}).get("tier") or default_tier()
+        if trial:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                execute(chapter, tier, runs=Path(folder))
+        again = verify(chapter, tier, args.kept)
+        others = [f"{c['cell']} ({c['reason'] or 'no reason'})" for c in again["cells"]]
+        print(
+            f"{chapter.name}: {again['same']} results the same, {len(again['moved'])} moved; "
+            f"cells that show something else: {', '.join(others) or 'none'}",
+            flush=True,
+        )
+        found += faults(chapter, again)
+    return found if trial else found + write_pages(root)
 
 
 def command_check(root: Path, args) -> list[str]:
@@ -196,6 +225,7 @@ examples:
 """
 TIER_HELP = "budget of a chapter; default: MCHELPERS_TIER, else full with a GPU, else laptop"
 DRIFT_HELP = "keep results that moved by more than a claim's tolerance; default: refuse them"
+KEPT_HELP = "take finished trainings from the run folder; default: make each training again"
 TRIAL_HELP = "take smoke executions for results (in a trial that is not published)"
 NAME_HELP = "chapter or study, or the beginning of a name, e.g. graphene_hrtem/02_bragg"
 
@@ -218,6 +248,12 @@ def make_parser() -> argparse.ArgumentParser:
     execute.add_argument("--tier", choices=TIERS, help=TIER_HELP)
     execute.add_argument("--accept-drift", action="store_true", help=DRIFT_HELP)
     execute.set_defaults(command=command_execute)
+
+    verify = commands.add_parser("verify", help="execute again, and compare with the record")
+    verify.add_argument("name", nargs="?", default="", help=f"{NAME_HELP}; default: all")
+    verify.add_argument("--tier", choices=TIERS, help="default: that of the record")
+    verify.add_argument("--kept", action="store_true", help=KEPT_HELP)
+    verify.set_defaults(command=command_verify)
 
     check = commands.add_parser("check", help="hold the pages against record and claims")
     check.add_argument("--allow-smoke", action="store_true", help=TRIAL_HELP)

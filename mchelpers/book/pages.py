@@ -153,6 +153,8 @@ def banner(chapter: Chapter) -> list[str] | None:
         f"Executed at the {record['tier']} tier on {record['executed_at'][:10]} "
         f"({describe(record['machine'])}{at})."
     ]
+    if "again" in record:
+        said.append(_again(record))
     changed = changed_helpers(chapter, record)
     if changed:
         said.append(
@@ -161,6 +163,27 @@ def banner(chapter: Chapter) -> list[str] | None:
             f"makes: make chapter NAME={chapter.name} TIER={record['tier']}"
         )
     return said
+
+
+def _again(record: dict) -> str:
+    """Say what a second execution of a chapter made."""
+    again = record["again"]
+    said = (
+        f"Executed twice: again on {again['executed_at'][:10]} ({describe(again['machine'])}), "
+        f"trainings {again['trainings']}. {again['same']} results came out the same"
+    )
+    timed = [m for m in again["moved"] if m["measures"] == "machine"]
+    others = [m for m in again["moved"] if m["measures"] != "machine"]
+    if timed:
+        said += f"; {len(timed)} are times or memory"
+    if others:
+        beyond = [f"{m['key']}" for m in others if not m["within"]]
+        said += f"; {len(others)} moved, " + (
+            f"of which beyond their tolerance: {_listed(beyond)}"
+            if beyond
+            else "each within its tolerance"
+        )
+    return said + "."
 
 
 def _listed(names: list[str], most: int = 6) -> str:

@@ -1,16 +1,24 @@
-"""A second execution beside the first: what moved, by how much, within which tolerance."""
+"""Two executions side by side: what moved, by how much, within which tolerance."""
 
 from __future__ import annotations
 
+import ast
+import base64
+import io
+import re
 from collections.abc import Mapping
 
 from ..claims.entries import Claim
 from ..claims.judge import tolerance
 
-__all__ = ["drift", "moved"]
+__all__ = ["drift", "is_within", "moved", "other_cells"]
 
 MACHINE_UNITS = {"ms", "s", "min", "h", "MB", "1/s", "1/min", "Mpx/s"}
 """Units of times, rates and memory, which no machine repeats."""
+CLOCK = re.compile(
+    r"perf_counter|process_time|milliseconds|peak_memory|\.seconds\b|\.fps\b|run\.stamp"
+)
+"""What a cell calls that reads a clock, or asks for memory."""
 
 
 def moved(
@@ -94,3 +102,57 @@ def drift(
                 f"than {change['tolerance']:g} (claim {change['claim']!r})"
             )
     return faults
+
+
+def other_cells(first, again, elsewhere: bool = False) -> list[dict]:
+    """List the code cells of two executions that show something else.
+
+    Parameters
+    ----------
+    first, again
+        Notebooks with the same code.
+    elsewhere
+        Whether machine or packages were others, which round the last digit otherwise.
+
+    Returns
+    -------
+    list of dict
+        cell (its number, from 1) and reason: ``"a clock"`` where the cell, or one whose names it
+        uses, reads a clock or asks for memory; ``"another machine"``; else empty.
+    """
+    before, after = ([c for c in n.cells if c.cell_type == "code"] for n in (first, again))
+    clocked = _clocked([c.source for c in before])
+    other = "another machine" if elsewhere else ""
+    return [
+        {"cell": number, "reason": "a clock" if number in clocked else other}
+        for number, (one, two) in enumerate(zip(before, after, strict=True), 1)
+        if _shown(one.outputs) != _shown(two.outputs)
+    ]
+
+
+def _shown(outputs: list) -> list:
+    """Take outputs as they are, but pictures as their pixels: they also name their commit."""
+    from PIL import Image
+
+    shown = []
+    for output in outputs:
+        data = dict(output.get("data", {}))
+        if "image/png" in data:
+            with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
+                data["image/png"] = (picture.size, picture.tobytes())
+        shown.append({**output, "data": data})
+    return shown
+
+
+def _clocked(sources: list[str]) -> set[int]:
+    """Number the cells that read a clock, or use a name that such a cell binds."""
+    found, timed = set(), set()
+    for number, source in enumerate(sources, 1):
+        code = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.M)
+        names = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)]
+        used = {n.id for n in names if isinstance(n.ctx, ast.Load)}
+        if CLOCK.search(source) or used & timed:
+            found.add(number)
+            timed |= {n.id for n in names if isinstance(n.ctx, ast.Store)}
+            timed |= set(re.findall(r"^def (\w+)", source, re.M))
+    return found

@@ -12,10 +12,10 @@ from .checkout import commit
 from .execute import ChapterError, run_chapter
 from .files import write_atomically
 from .record import Chapter, load_record, read_page
-from .repeat import is_within, moved
+from .repeat import is_within, moved, other_cells
 from .verdicts import load_results
 
-__all__ = ["said", "verify"]
+__all__ = ["faults", "verify"]
 
 
 def verify(chapter: Chapter, tier: str, kept: bool = False) -> dict:
@@ -53,6 +53,7 @@ def verify(chapter: Chapter, tier: str, kept: bool = False) -> dict:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         notebook, ran = run_chapter(chapter, tier, None if kept else Path(folder))
     found = moved(claims, name, load_results(chapter.root, study), ran["results"])
+    elsewhere = any(ran[k] != record[k] for k in ("machine", "packages"))
     record["again"] = {
         "executed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "commit": ran_commit,
@@ -60,7 +61,22 @@ def verify(chapter: Chapter, tier: str, kept: bool = False) -> dict:
         "trainings": "kept" if kept else "made again",
         "same": len(record["results"]) - len(found),
         "moved": [{**change, "within": is_within(change)} for change in found],
-        "cells": other_cells(read_page(chapter.notebook), notebook, found, record["results"]),
+        "cells": other_cells(read_page(chapter.notebook), notebook, elsewhere),
     }
     write_atomically(chapter.record, json.dumps(record, indent=1) + "\n")
     return record["again"]
+
+
+def faults(chapter: Chapter, again: dict) -> list[str]:
+    """List what a second execution made otherwise without a reason, or beyond a tolerance."""
+    found = [
+        f"{chapter.name}: {m['key']} moved from {m['before']:g} to "
+        + ("nothing" if m["after"] is None else f"{m['after']:g}")
+        for m in again["moved"]
+        if not m["within"]
+    ]
+    return found + [
+        f"{chapter.name}: code cell {c['cell']} shows something else, and reads no clock"
+        for c in again["cells"]
+        if not c["reason"]
+    ]

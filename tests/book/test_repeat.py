@@ -1,0 +1,163 @@
+"""Two executions side by side: what moved, by how much, and whether it may."""
+
+import base64
+import copy
+import io
+import json
+
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from mchelpers.book import execute, pages, record, repeat, verify
+from mchelpers.claims.entries import Claim, Tolerance
+from mchelpers.run import summarise
+
+
+def claim(key="k", **change):
+    fields = {
+        "study": "s",
+        "id": "i",
+        "where": "",
+        "metric": "F1",
+        "paper": "0.8",
+        "results": ((f"c:{key}",),),
+        "tolerance": Tolerance("trainings", value=0.02, why="x"),
+        "comparable": "same-data",
+    }
+    return Claim(**{**fields, **change})
+
+
+def results(**values):
+    return {k: summarise(v, "real", "ms" if k == "time" else None) for k, v in values.items()}
+
+
+def placed(found):
+    return {f"c:{k}": r for k, r in found.items()}
+
+
+def test_what_did_not_move_is_not_listed():
+    first = results(k=[0.5, 0.7], other=0.1)
+    assert repeat.moved([claim()], "c", placed(first), copy.deepcopy(first)) == []
+
+
+def test_values_that_changed_places_have_moved():
+    (change,) = repeat.moved(
+        [], "c", placed(results(k=[0.5, 0.7, 0.9])), results(k=[0.9, 0.7, 0.5])
+    )
+    assert change["before"] == change["after"]
+
+
+def test_drift_allows_what_the_tolerance_allows():
+    old = placed(results(k=0.864))
+    assert repeat.drift([claim()], "c", old, results(k=0.884)) == []
+    (fault,) = repeat.drift([claim()], "c", old, results(k=0.885))
+    assert fault == "k moved from 0.864 to 0.885, more than 0.02 (claim 'i')"
+    (fault,) = repeat.drift([claim()], "c", old, {})
+    assert "k is gone from the record, but claim 'i' needs it" in fault
+    assert repeat.drift([], "c", old, results(k=2)) == []
+
+
+def test_the_smallest_tolerance_counts():
+    wide = claim(id="wide", tolerance=Tolerance("trainings", value=0.5, why="x"))
+    (fault,) = repeat.drift([wide, claim()], "c", placed(results(k=0.8)), results(k=0.9))
+    assert "more than 0.02 (claim 'i')" in fault
+
+
+def test_times_and_memory_may_move():
+    old, new = placed(results(time=5.0, speed=3.0)), results(time=50.0, speed=30.0)
+    timed = claim("speed", tolerance=Tolerance("machine"))
+    assert {c["measures"] for c in repeat.moved([timed], "c", old, new)} == {"machine"}
+    assert all(repeat.is_within(c) for c in repeat.moved([timed], "c", old, new))
+    assert repeat.drift([timed], "c", old, new) == []
+
+
+def test_an_unclaimed_result_may_move_within_its_own_interval():
+    old = placed(results(k=np.linspace(0, 1, 30), alone=0.5))
+    near, far = (
+        results(k=np.linspace(0, 1.1, 30), alone=0.5),
+        results(k=np.linspace(1, 2, 30), alone=0.6),
+    )
+    assert [repeat.is_within(c) for c in repeat.moved([], "c", old, near)] == [True]
+    assert [repeat.is_within(c) for c in repeat.moved([], "c", old, far)] == [False, False]
+
+
+def test_the_results_of_other_chapters_stay_out():
+    assert repeat.moved([], "c", {"d:k": summarise(1, "real")}, {}) == []
+
+
+def picture(shade, commit):
+    file, text = io.BytesIO(), PngInfo()
+    text.add_text("Provenance", commit)
+    Image.fromarray(np.full((2, 2), shade, np.uint8)).save(file, "PNG", pnginfo=text)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def notebook(*cells):
+    made = []
+    for source, shown in cells:
+        kind = "image/png" if len(shown) > 20 else "text/plain"
+        made.append(new_code_cell(source, outputs=[new_output("display_data", {kind: shown})]))
+    return new_notebook(cells=made)
+
+
+def test_cells_that_show_something_else_are_named():
+    sources = ("a = 1", "b = 2", "c = 3")
+    first = notebook(*zip(sources, "xyz"))
+    assert repeat.other_cells(first, notebook(*zip(sources, "xyz"))) == []
+    again = notebook(*zip(sources, "xYz"))
+    assert repeat.other_cells(first, again) == [{"cell": 2, "reason": ""}]
+    assert repeat.other_cells(first, again, elsewhere=True)[0]["reason"] == "another machine"
+
+
+def test_a_clock_is_a_reason_also_for_the_cells_that_use_its_times():
+    sources = (
+        "%matplotlib inline\nimport time",
+        "def milliseconds(f):\n    return time.perf_counter()",
+        "times = [milliseconds(f) for f in methods]",
+        "show.table(times)",
+        "show.table(scores)",
+    )
+    first, again = notebook(*zip(sources, "abcde")), notebook(*zip(sources, "vwxyz"))
+    assert [c["reason"] for c in repeat.other_cells(first, again)] == [
+        "",
+        "a clock",
+        "a clock",
+        "a clock",
+        "",
+    ]
+
+
+def test_a_picture_is_its_pixels_whatever_commit_it_names():
+    first = notebook(("plot", picture(3, "abc")))
+    assert repeat.other_cells(first, notebook(("plot", picture(3, "def")))) == []
+    assert len(repeat.other_cells(first, notebook(("plot", picture(4, "abc"))))) == 1
+
+
+def test_a_second_execution_stands_beside_the_first(done):
+    before = record.load_record(done)
+    again = verify.verify(done, "laptop")
+    assert (again["same"], again["moved"]) == (1, [])
+    assert [c["reason"] for c in again["cells"]] in ([], ["a clock"])  # the stamp tells seconds
+    assert verify.faults(done, again) == []
+    after = record.load_record(done)
+    assert after.pop("again") == again
+    assert after == before
+    assert any(s.startswith("Executed twice: again on ") for s in pages.banner(done))
+    assert "1 results came out the same." in " ".join(pages.banner(done))
+
+
+def test_what_a_second_execution_made_otherwise_is_a_fault(done):
+    ran = json.loads(done.record.read_text())
+    ran["results"]["demo.score"] |= {"mean": 0.5, "values": [0.4, 0.6]}
+    done.record.write_text(json.dumps(ran))
+    again = verify.verify(done, "laptop")
+    assert verify.faults(done, again) == ["demo/01_first: demo.score moved from 0.5 to 0.6"]
+    assert "1 moved, of which beyond their tolerance: demo.score" in " ".join(pages.banner(done))
+
+
+def test_only_what_was_recorded_at_that_tier_can_be_verified(done):
+    with pytest.raises(execute.ChapterError, match="no record at the full tier to verify"):
+        verify.verify(done, "full")
