@@ -87,9 +87,7 @@ def summarise(
     interval = None
     if array.size >= 3 and (groups is None or np.unique(groups).size > 1):
         interval = [round_significant(v) for v in bootstrap(array, groups, draws=1000)]
-    labels = (
-        {} if groups is None else {"groups": np.unique(groups, return_inverse=True)[1].tolist()}
-    )
+    labels = None if groups is None else np.unique(groups, return_inverse=True)[1].tolist()
     return {
         "mean": round_significant(array.mean()),
         "sd": round_significant(array.std(ddof=1)) if array.size > 1 else None,
@@ -98,7 +96,7 @@ def summarise(
         "ci95": interval,
         "unit": unit,
         "data": data,
-        **labels,
+        **({} if labels is None else {"groups": labels}),
     }
 
 

@@ -297,10 +297,9 @@ class Package:
 
     def reach_of_cells(self, cells: list[str]) -> dict[str, str]:
         """Digest what a chapter's code cells reach: ``module.name`` -> digest."""
-        lines = "\n".join(cells).splitlines()
-        text = "\n".join(
-            re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in lines
-        )  # IPython's own
+        # Lines of IPython's own do nothing here.
+        lines = [re.sub(r"^(\s*)[%!].*", r"\1pass", x) for x in "\n".join(cells).splitlines()]
+        text = "\n".join(lines)
         outside = _Module.parse("(cells)", text)
         roots = self._targets(ast.parse(text), outside).values()
         found = self.reach({place for place in roots if not _is_bookkeeping(place)})
