@@ -51,6 +51,7 @@ def summarise(
     data: str,
     unit: str | None = None,
     groups: np.ndarray | None = None,
+    interval: tuple[float, float] | None = None,
 ) -> dict:
     """Summarise the values of one result.
 
@@ -64,6 +65,9 @@ def summarise(
         Unit of the values; None for a pure number.
     groups
         One label per value; the interval draws whole groups.
+    interval
+        95 % interval of a number that was computed from all images at once, as average
+        precision is: redrawn by the chapter, for one value has none.
 
     Returns
     -------
@@ -75,7 +79,8 @@ def summarise(
     Raises
     ------
     ValueError
-        If there is no value, one is not finite, or ``data`` is neither word.
+        If there is no value, one is not finite, or ``data`` is neither word; if an interval is
+        given for several values, or does not rise.
     """
     from .metrics import bootstrap
 
@@ -84,8 +89,11 @@ def summarise(
         raise ValueError(f"a result needs finite values, got {array.tolist()[:5]}")
     if data not in ("real", "simulated"):
         raise ValueError(f"data must be 'real' or 'simulated', got {data!r}")
-    interval = None
-    if array.size >= 3 and (groups is None or np.unique(groups).size > 1):
+    if interval is not None:
+        if array.size > 1 or not interval[0] <= interval[1]:
+            raise ValueError(f"{interval} must rise, and stand beside one value, not {array.size}")
+        interval = [round_significant(v) for v in interval]
+    elif array.size >= 3 and (groups is None or np.unique(groups).size > 1):
         interval = [round_significant(v) for v in bootstrap(array, groups, draws=1000)]
     labels = None if groups is None else np.unique(groups, return_inverse=True)[1].tolist()
     return {
@@ -209,6 +217,7 @@ class Run:
         data: str | None = None,
         unit: str | None = None,
         groups: np.ndarray | None = None,
+        interval: tuple[float, float] | None = None,
     ) -> float | dict[str, float]:
         """Record a result, and make it available to the text as glue.
 
@@ -216,7 +225,7 @@ class Run:
         ----------
         key
             Name in the record, e.g. ``"unet.f1"``.
-        values, unit, groups
+        values, unit, groups, interval
             As for :func:`summarise`. A dictionary records several results at once:
             ``log("unet", {"f1": ...})`` is ``log("unet.f1", ...)``.
         data
@@ -235,10 +244,12 @@ class Run:
             data or data of both kinds are in use.
         """
         if isinstance(values, dict):
+            if interval is not None:
+                raise ValueError(f"{key}: an interval belongs to one value; log each by itself")
             return {k: self.log(f"{key}.{k}", v, data, unit, groups) for k, v in values.items()}
         if key in self.results:
             raise ValueError(f"{key!r} was logged before; a result has one name")
-        result = summarise(values, data or self._kind_in_use(key), unit, groups)
+        result = summarise(values, data or self._kind_in_use(key), unit, groups, interval)
         self.results[key] = result
         low, high = result["ci95"] or (None, None)
         shown = {key: result["mean"], f"{key}.n": result["n"], f"{key}.sd": result["sd"]}

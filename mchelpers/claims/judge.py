@@ -108,9 +108,10 @@ def mean_interval(values: Iterable[float], groups: list[int] | None = None) -> I
 
 
 def _recorded_interval(result: dict) -> Interval | None:
-    """Return a result's 95 % interval: as recorded, for there groups were drawn whole."""
-    few = result["n"] < FEW or result["ci95"] is None
-    return mean_interval(result["values"]) if few else tuple(result["ci95"])
+    """Return a result's 95 % interval: as recorded, unless a bootstrap of a few values made it."""
+    if result["ci95"] is None or 1 < result["n"] < FEW:
+        return mean_interval(result["values"])
+    return tuple(result["ci95"])
 
 
 def tolerance(claim: Claim, results: Mapping[str, dict]) -> float | None:
