@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from . import __version__
 from .book.files import write_atomically
 from .book.machine import describe, machine, versions
+from .install import REPOSITORY
+from .provenance import code_commit, label_shown_figures, labelled, notebook_shell
 
 if TYPE_CHECKING:
     from .data import Micrographs
@@ -48,6 +51,7 @@ def summarise(
     data: str,
     unit: str | None = None,
     groups: np.ndarray | None = None,
+    interval: tuple[float, float] | None = None,
 ) -> dict:
     """Summarise the values of one result.
 
@@ -61,6 +65,9 @@ def summarise(
         Unit of the values; None for a pure number.
     groups
         One label per value; the interval draws whole groups.
+    interval
+        95 % interval of a number that was computed from all images at once, as average
+        precision is: redrawn by the chapter, for one value has none.
 
     Returns
     -------
@@ -72,7 +79,8 @@ def summarise(
     Raises
     ------
     ValueError
-        If there is no value, one is not finite, or ``data`` is neither word.
+        If there is no value, one is not finite, or ``data`` is neither word; if an interval is
+        given for several values, or does not rise.
     """
     from .metrics import bootstrap
 
@@ -81,12 +89,13 @@ def summarise(
         raise ValueError(f"a result needs finite values, got {array.tolist()[:5]}")
     if data not in ("real", "simulated"):
         raise ValueError(f"data must be 'real' or 'simulated', got {data!r}")
-    interval = None
-    if array.size >= 3 and (groups is None or np.unique(groups).size > 1):
+    if interval is not None:
+        if array.size > 1 or not interval[0] <= interval[1]:
+            raise ValueError(f"{interval} must rise, and stand beside one value, not {array.size}")
+        interval = [round_significant(v) for v in interval]
+    elif array.size >= 3 and (groups is None or np.unique(groups).size > 1):
         interval = [round_significant(v) for v in bootstrap(array, groups, draws=1000)]
-    labels = (
-        {} if groups is None else {"groups": np.unique(groups, return_inverse=True)[1].tolist()}
-    )
+    labels = None if groups is None else np.unique(groups, return_inverse=True)[1].tolist()
     return {
         "mean": round_significant(array.mean()),
         "sd": round_significant(array.std(ddof=1)) if array.size > 1 else None,
@@ -95,7 +104,7 @@ def summarise(
         "ci95": interval,
         "unit": unit,
         "data": data,
-        **labels,
+        **({} if labels is None else {"groups": labels}),
     }
 
 
@@ -115,6 +124,8 @@ class Run:
         ``"cuda"`` or ``"cpu"``.
     workers
         Folds to train side by side: CPU cores, or 1 on a GPU.
+    commit
+        Of the code that runs; None if unknown.
     """
 
     chapter: str
@@ -122,6 +133,7 @@ class Run:
     seed: int
     device: str
     workers: int
+    commit: str | None = None
     results: dict[str, dict] = field(default_factory=dict)
     data: dict[str, dict] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
@@ -138,18 +150,14 @@ class Run:
 
         cuda = torch.cuda.is_available()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        run = cls(
-            chapter=chapter,
-            tier=choose_tier(cuda),
-            seed=seed,
-            device="cuda" if cuda else "cpu",
-            workers=1 if cuda else cores,
-        )
+        device, workers = ("cuda", 1) if cuda else ("cpu", cores)
+        run = cls(chapter, choose_tier(cuda), seed, device, workers, code_commit(chapter))
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - libraries draw from the global generator
         show.style()
         real = "simulated stand-ins" if run.smoke else "real data where the page says so"
         print(f"{chapter} | tier {run.tier} | device {run.device} | seed {seed} | {real}")
+        label_shown_figures(run.provenance)
         return run
 
     @property
@@ -199,8 +207,7 @@ class Run:
         self.training_s += seconds
         if seconds:
             self.trained_on = sorted({*self.trained_on, *(where or [describe(machine())])})
-        for file in files:
-            self.weights[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        self.weights |= {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
         self._save()
 
     def log(
@@ -210,6 +217,7 @@ class Run:
         data: str | None = None,
         unit: str | None = None,
         groups: np.ndarray | None = None,
+        interval: tuple[float, float] | None = None,
     ) -> float | dict[str, float]:
         """Record a result, and make it available to the text as glue.
 
@@ -217,7 +225,7 @@ class Run:
         ----------
         key
             Name in the record, e.g. ``"unet.f1"``.
-        values, unit, groups
+        values, unit, groups, interval
             As for :func:`summarise`. A dictionary records several results at once:
             ``log("unet", {"f1": ...})`` is ``log("unet.f1", ...)``.
         data
@@ -236,18 +244,18 @@ class Run:
             data or data of both kinds are in use.
         """
         if isinstance(values, dict):
+            if interval is not None:
+                raise ValueError(f"{key}: an interval belongs to one value; log each by itself")
             return {k: self.log(f"{key}.{k}", v, data, unit, groups) for k, v in values.items()}
         if key in self.results:
             raise ValueError(f"{key!r} was logged before; a result has one name")
-        result = summarise(values, data or self._kind_in_use(key), unit, groups)
+        result = summarise(values, data or self._kind_in_use(key), unit, groups, interval)
         self.results[key] = result
-        self.glue(key, result["mean"])
-        self.glue(f"{key}.n", result["n"])
-        if result["sd"] is not None:
-            self.glue(f"{key}.sd", result["sd"])
-        if result["ci95"] is not None:
-            self.glue(f"{key}.low", result["ci95"][0])
-            self.glue(f"{key}.high", result["ci95"][1])
+        low, high = result["ci95"] or (None, None)
+        shown = {key: result["mean"], f"{key}.n": result["n"], f"{key}.sd": result["sd"]}
+        for name, value in {**shown, f"{key}.low": low, f"{key}.high": high}.items():
+            if value is not None:
+                self.glue(name, value)
         self._save()
         return result["mean"]
 
@@ -260,15 +268,12 @@ class Run:
 
     def glue(self, name: str, value: float | str) -> None:
         """Make a number or short text available to the prose (MyST-NB's glue)."""
-        if hasattr(value, "item"):
-            value = value.item()  # a NumPy or torch scalar; the text shows the plain number
-        try:
-            from IPython import get_ipython
-            from IPython.display import display
-        except ImportError:
+        # Of a NumPy or torch scalar, the text shows the plain number.
+        value = value.item() if hasattr(value, "item") else value
+        if notebook_shell() is None:
             return
-        if get_ipython() is None:
-            return
+        from IPython.display import display
+
         mime = "application/papermill.record/text/plain"
         note = {"scrapbook": {"name": name, "mime_prefix": "application/papermill.record/"}}
         display({mime: repr(value)}, raw=True, metadata=note)
@@ -285,29 +290,46 @@ class Run:
             f"tier {self.tier} | this run {seconds:.0f} s{training} | peak memory {memory:.0f} MB"
             f"{on_gpu}\nPython {platform.python_version()} | {shown}"
         )
-        self._save(
-            peak_memory_mb=memory,
-            peak_gpu_memory_mb=gpu,
-            machine=machine(),
-            packages=versions(),
-        )
+        peaks = {"peak_memory_mb": memory, "peak_gpu_memory_mb": gpu}
+        self._save(**peaks, machine=machine(), packages=versions())
+
+    @property
+    def provenance(self) -> dict:
+        """What a file says of where it comes from, as far as it is known at this moment."""
+        facts = {name: getattr(self, name) for name in ("chapter", "tier", "seed", "commit")}
+        facts |= {"version": __version__, "book": REPOSITORY}
+        data = {k: {**v, "sha256": v["sha256"][:12]} for k, v in self.data.items()}
+        return {**facts, "data": data, "weights": {k: v[:12] for k, v in self.weights.items()}}
+
+    def save(self, thing: Any, path: str | Path, dpi: float = 300) -> None:
+        """Save a figure or a table that says where it comes from; print its path.
+
+        Parameters
+        ----------
+        thing
+            A figure; or rows, one mapping each, as for ``show.table``.
+        path
+            A figure goes to ``.png``, ``.pdf`` or ``.svg``, which hold the provenance in a field
+            (Description; Subject of a PDF); rows go to ``.csv``, below lines that begin with
+            ``# ``. A file that is there is replaced, once the new one is whole.
+        dpi
+            Pixels per inch of a figure.
+
+        Raises
+        ------
+        ValueError
+            If the thing is neither, or the ending belongs to the other.
+        """
+        facts = {**self.provenance, "saved": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        write_atomically(Path(path), labelled(thing, Path(path), facts, dpi))
+        print(f"wrote {path}: {self.chapter}, tier {self.tier}, commit {self.commit or 'unknown'}")
 
     def _save(self, **more) -> None:
-        target = os.environ.get("MCHELPERS_RESULTS")  # set by `python -m mchelpers execute`
-        if not target:
-            return
-        content = {
-            "chapter": self.chapter,
-            "tier": self.tier,
-            "seed": self.seed,
-            "data": self.data,
-            "weights": self.weights,
-            "training_s": round(self.training_s, 1),
-            "trained_on": self.trained_on,
-            "results": self.results,
-            **more,
-        }
-        write_atomically(Path(target), json.dumps(content))
+        label_shown_figures(self.provenance)
+        names = ("chapter", "tier", "seed", "data", "weights", "trained_on", "results")
+        content = {n: getattr(self, n) for n in names} | {"training_s": round(self.training_s, 1)}
+        if target := os.environ.get("MCHELPERS_RESULTS"):  # set by `python -m mchelpers execute`
+            write_atomically(Path(target), json.dumps({**content, **more}))
 
 
 def peak_memory_mb() -> tuple[float, float | None]:
@@ -321,8 +343,6 @@ def peak_memory_mb() -> tuple[float, float | None]:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         per_mb = 1024**2 if sys.platform == "darwin" else 1024
-    torch = sys.modules.get("torch")
-    gpu = None
-    if torch is not None and torch.cuda.is_available():
-        gpu = round(torch.cuda.max_memory_allocated() / 1024**2, 1)
+    cuda = "torch" in sys.modules and sys.modules["torch"].cuda
+    gpu = round(cuda.max_memory_allocated() / 1024**2, 1) if cuda and cuda.is_available() else None
     return round(peak / per_mb, 1), gpu

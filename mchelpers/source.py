@@ -19,7 +19,7 @@ __all__ = ["NAME", "Package", "Place", "canonical", "digest", "first_line", "lit
 
 NAME = __name__.partition(".")[0]
 # What keeps results, writes them down, finds files (by their hash) or installs makes none of them.
-_BOOKKEEPING = ".need run book downloads install key simulate.cache source".split()
+_BOOKKEEPING = ".need run provenance book downloads install key simulate.cache source".split()
 # The registry names files by their hash: a file counts where it is used.
 _UNCOUNTED = ("registry.csv", "py.typed")
 _NAMES = (ast.Name, ast.Attribute, ast.Constant)
@@ -29,9 +29,8 @@ Place = tuple[str, str]  # module below the package ("" is the package itself), 
 
 def digest(content: str | bytes) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256."""
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[
-        :16
-    ]
+    content = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def literal(node: ast.AST | None):
@@ -298,10 +297,9 @@ class Package:
 
     def reach_of_cells(self, cells: list[str]) -> dict[str, str]:
         """Digest what a chapter's code cells reach: ``module.name`` -> digest."""
-        lines = "\n".join(cells).splitlines()
-        text = "\n".join(
-            re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in lines
-        )  # IPython's own
+        # Lines of IPython's own do nothing here.
+        lines = [re.sub(r"^(\s*)[%!].*", r"\1pass", x) for x in "\n".join(cells).splitlines()]
+        text = "\n".join(lines)
         outside = _Module.parse("(cells)", text)
         roots = self._targets(ast.parse(text), outside).values()
         found = self.reach({place for place in roots if not _is_bookkeeping(place)})

@@ -44,8 +44,15 @@ TARGETS = {  # what -> most of it
     "median cell length": 10,
     "ruff findings": 0,
 }
-# How files are written and checked, and what a record says of a machine: used below the book too.
-RECORDER_S_TOOLS = ("book.files", "book.machine", "book.schema")
+# How files are written and checked, and what a record says of machine and commit: used below the
+# book too, by trainings and by saved figures.
+RECORDER_S_TOOLS = (
+    "book.checkout",
+    "book.files",
+    "book.machine",
+    "book.record",
+    "book.schema",
+)
 
 UNUSED = {  # public, and no chapter reaches it: why it stays
     ".need": "set-up cells call it; it makes no result, so that it is not counted",
@@ -57,7 +64,7 @@ UNUSED = {  # public, and no chapter reaches it: why it stays
     "tmd_optical.screens.Window": "needs a display, which the machine that executes lacks",
     "tmd_optical.screens.open_view": "needs a display; named in a cell that is not executed",
 }
-BOOKKEEPING = ("run", "downloads", "install", "key", "simulate.cache", "source")
+BOOKKEEPING = ("run", "provenance", "downloads", "install", "key", "simulate.cache", "source")
 """Makes no result, so that no chapter reaches it; see ``mchelpers.source``."""
 # A notebook imports late and in blocks, repeats names, ends a cell with a bare value or semicolon.
 NOTEBOOK_HABITS = "E402,E501,E703,F811,B018,I001"

@@ -1,6 +1,7 @@
 """Tiers, results, and what an import costs."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -72,6 +73,19 @@ def test_numbers_keep_six_significant_digits():
     assert summarise(0, "real")["mean"] == 0
     assert summarise(1925058, "real")["mean"] == 1925058  # a count stays itself
     assert summarise(-1234567.8, "real")["mean"] == -1234568
+
+
+def test_a_single_value_may_bring_its_interval():
+    assert summarise(0.5, "real", interval=(0.25, 0.75))["ci95"] == [0.25, 0.75]
+    for values, interval in ((0.5, (0.7, 0.3)), (0.5, (math.nan, 1)), ([0.4, 0.5], (0.3, 0.6))):
+        with pytest.raises(ValueError, match="must rise, and stand beside one value"):
+            summarise(values, "real", interval=interval)
+
+
+def test_groups_are_kept_as_numbers():
+    groups = np.array(["b", "a", "b"])
+    assert summarise([1.0, 2.0, 4.0], "real", groups=groups)["groups"] == [1, 0, 1]
+    assert "groups" not in summarise([1.0, 2.0, 4.0], "real")
 
 
 def test_values_of_a_single_group_have_no_interval():

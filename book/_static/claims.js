@@ -8,6 +8,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const word = (row) => row.querySelector("td:last-child strong")?.textContent || "";
   const rows = tables.flatMap((table) => [...table.tBodies].flatMap((body) => [...body.rows]));
 
+  const none = (part) => rows.every((row) => row.hidden || !part.contains(row));
+
   const choice = (label, names) => {
     const select = document.createElement("select");
     select.append(new Option("all", ""), ...names.map((name) => new Option(name, name)));
@@ -24,16 +26,19 @@ document.addEventListener("DOMContentLoaded", () => {
   place.append(count);
 
   function show() {
-    for (const section of sections) section.hidden = study.value && study.value !== title(section);
     for (const row of rows) row.hidden = verdict.value && verdict.value !== word(row);
     for (const table of tables) {
-      const empty = [...table.tBodies].every((body) => [...body.rows].every((row) => row.hidden));
+      const empty = none(table);
       // A table goes with the line that names its place in the paper, or the fold around it.
-      const whole = table.closest("details") || table.closest(".pst-scrollable-table-container") || table;
+      const whole = table.closest("details, .pst-scrollable-table-container") || table;
       whole.hidden = empty;
       const above = whole.previousElementSibling;
-      if (above?.matches("p") && above.querySelector(":scope > strong:only-child")) above.hidden = empty;
+      if (above?.querySelector(":scope > strong:first-child")) above.hidden = empty;
       if (whole.matches("details") && verdict.value) whole.open = !empty;
+    }
+    for (const section of article.querySelectorAll("section section")) section.hidden = none(section);
+    for (const section of sections) {
+      section.hidden = none(section) || (study.value && study.value !== title(section));
     }
     const left = rows.filter((row) => !row.hidden && !row.closest("section[hidden]")).length;
     count.textContent = ` ${left} of ${rows.length} claims`;

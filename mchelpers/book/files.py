@@ -8,13 +8,13 @@ from pathlib import Path
 __all__ = ["write_atomically", "write_together"]
 
 
-def write_together(texts: dict[Path, str]) -> None:
-    """Write text files, all or none: a disk that gets full leaves the old ones alone."""
-    unfinished = {p: p.with_name(f".{p.name}.{os.getpid()}.partial") for p in texts}
+def write_together(files: dict[Path, str | bytes]) -> None:
+    """Write files, all or none: a disk that gets full leaves the old ones alone."""
+    unfinished = {p: p.with_name(f".{p.name}.{os.getpid()}.partial") for p in files}
     try:
-        for path, text in texts.items():
+        for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished[path].write_text(text, encoding="utf-8")
+            unfinished[path].write_bytes(content.encode() if isinstance(content, str) else content)
         for path, finished in unfinished.items():
             os.replace(finished, path)
     finally:
@@ -22,6 +22,6 @@ def write_together(texts: dict[Path, str]) -> None:
             partial.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    write_together({path: text})
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; a text in UTF-8."""
+    write_together({path: content})

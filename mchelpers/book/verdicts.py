@@ -18,7 +18,8 @@ REASONS = {
     "sets": "spread between redrawn sets",
     "machine": "a machine: never judged",
 }
-SIGNS = {"order": " > ", "trend": " → ", "ratio": " / ", "sign": ""}
+JOINED = {"order": " against ", "trend": ", ", "ratio": " / ", "sign": ""}
+LED = {"order": ": difference ", "trend": ": a step ", "ratio": " = ", "sign": ""}
 FILTER = '<div class="claim-filter"></div>\n'  # filled by claims.js in the reader's browser
 
 
@@ -88,7 +89,8 @@ def _link(study: str, key: str, result: dict, said: str | None = None) -> str:
 
 
 def _between(interval: tuple[float, float]) -> str:
-    return f"{_number(interval[0])} to {_number(interval[1])}"
+    low, high = (f"{v:.3g}" if abs(v) < 1000 else f"{v:,.0f}" for v in interval)
+    return f"{low} to {high}"
 
 
 def _here(claim: Claim, verdict: Verdict, results: dict[str, dict]) -> str:
@@ -106,14 +108,13 @@ def _here(claim: Claim, verdict: Verdict, results: dict[str, dict]) -> str:
 
 
 def _comparison(claim: Claim, made: Comparison, results: dict[str, dict]) -> str:
-    """Say two numbers and what lies between them, with its interval."""
-    numbers = SIGNS[claim.kind].join(_link(claim.study, k, results[k]) for k in made.keys)
-    said = {"order": "by ", "trend": "a step ", "ratio": "ratio ", "sign": ""}[claim.kind]
-    if claim.kind == "sign":
-        bound = results[made.keys[0]]["ci95"]
-        return numbers + (f" ({_between(bound)})" if bound else "")
-    bound = f" ({_between(made.interval)})" if made.interval and claim.kind != "ratio" else ""
-    return f"{numbers}, {said}{_number(made.shown)}{bound}"
+    """Say the results, what lies between them with its interval, and a border if there is one."""
+    said = JOINED[claim.kind].join(_link(claim.study, k, results[k]) for k in made.keys)
+    if claim.kind != "sign":
+        said += LED[claim.kind] + _number(made.shown)
+    if made.shown_interval:
+        said += f" ({_between(made.shown_interval)})"
+    return said + (f", held against {claim.bound} {claim.paper}" if claim.paper else "")
 
 
 def _setting(claim: Claim, results: dict[str, dict]) -> str:
@@ -125,11 +126,12 @@ def _setting(claim: Claim, results: dict[str, dict]) -> str:
     return f"{tiers}{simulated}{over}"
 
 
-def _verdict(claim: Claim, verdict: Verdict) -> str:
+def _verdict(claim: Claim, verdict: Verdict, why: str | None = None) -> str:
     said = f"**{verdict.word}**"
     if claim.kind == "number" and verdict.word == "other setting":
         said += f", {_in_words(claim, verdict)}"
-    return f"{said}: {claim.why}" if claim.why else said
+    why = claim.why if why is None else why
+    return f"{said}: {why}" if why else said
 
 
 def _in_words(claim: Claim, verdict: Verdict) -> str:
@@ -146,7 +148,8 @@ def _answer(claim: Claim, verdict: Verdict, results: dict[str, dict]) -> str:
         return "–"
     if claim.kind == "number":
         return _here(claim, verdict, results)
-    said = "; ".join(_comparison(claim, c, results) for c in verdict.comparisons)
+    compared = {c.keys: _comparison(claim, c, results) for c in verdict.comparisons}
+    said = "; ".join(compared.values())  # a ratio with two borders is told once
     return f"{said} ({_setting(claim, results)})"
 
 
@@ -165,12 +168,15 @@ def _paper(claim: Claim) -> str:
 def _number_rows(judged: list[tuple[Claim, Verdict]], results: dict[str, dict]) -> str:
     parts = []
     for where in dict.fromkeys(c.where for c, _ in judged):
+        here = [(c, v) for c, v in judged if c.where == where]
+        reasons = {c.why for c, _ in here}
+        shared = reasons.pop() if len(here) > 1 and len(reasons) == 1 else ""
+        why = "" if shared else None  # else each row says its own
         rows = [
-            [c.metric, _paper(c), _answer(c, v, results), _tolerance(c, v), _verdict(c, v)]
-            for c, v in judged
-            if c.where == where
+            [c.metric, _paper(c), _answer(c, v, results), _tolerance(c, v), _verdict(c, v, why)]
+            for c, v in here
         ]
-        parts.append(f"**{where}**\n")
+        parts.append(f"**{where}**{': ' if shared else ''}{shared}\n")
         parts.append(table(["metric", "paper", "here", "tolerance", "verdict"], rows))
     return "\n".join(parts)
 
@@ -195,6 +201,8 @@ def _sensitivity(claims: list[Claim], results: dict[str, dict]) -> str:
     numbers = [c for c in claims if c.kind == "number" and c.comparable == "same-data"]
     words = {s: [judge(c, results, s).word for c in numbers] for s in (0.5, 1.0, 2.0)}
     judged = sum(w != "other setting" for w in words[1.0])
+    if not judged:
+        return "No number of this paper is judged: none was measured on its own data.\n"
     half, double = (sum(a != b for a, b in zip(words[s], words[1.0])) for s in (0.5, 2.0))
     return (
         f"Numbers on the paper's own data that are judged: {judged}. With another verdict at half "
@@ -244,7 +252,7 @@ def sentences_page(root: Path, notice: str) -> str:
     for study in studies(root):
         results = load_results(root, study)
         rows = [
-            [c.says, c.paper or "–", _answer(c, v, results), _verdict(c, v)]
+            [c.says, c.paper if c.kind == "number" else "–", _answer(c, v, results), _verdict(c, v)]
             for c, v in _judged(root, study)
             if c.headline
         ]

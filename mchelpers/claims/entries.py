@@ -126,7 +126,8 @@ def _claim(study: str, entry: dict) -> Claim:
     elif result:
         fields["results"] = ((result,),)
     if tolerance := fields.pop("tolerance", None):
-        fields["tolerance"] = Tolerance(tolerance.pop("from"), **tolerance)
+        about = dict(tolerance)  # YAML gives one and the same to entries that share it
+        fields["tolerance"] = Tolerance(about.pop("from"), **about)
     return Claim(study=study, **fields)
 
 

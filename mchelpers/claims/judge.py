@@ -40,16 +40,17 @@ class Comparison:
 
     Attributes
     ----------
-    shown
-        What the reader is told: of a ratio the ratio, else the sum itself.
     value, interval
         The sum and its 95 % interval; None where no spread is known.
+    shown, shown_interval
+        What the reader is told: of a ratio the ratio, of a sign the result, else the sum itself.
     """
 
     keys: tuple[str, ...]
-    shown: float
     value: float
     interval: Interval | None
+    shown: float
+    shown_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,10 @@ def mean_interval(values: Iterable[float], groups: list[int] | None = None) -> I
 
 
 def _recorded_interval(result: dict) -> Interval | None:
-    """Return a result's 95 % interval: as recorded, for there groups were drawn whole."""
-    few = result["n"] < FEW or result["ci95"] is None
-    return mean_interval(result["values"]) if few else tuple(result["ci95"])
+    """Return a result's 95 % interval: as recorded, unless a bootstrap of a few values made it."""
+    if result["ci95"] is None or 1 < result["n"] < FEW:
+        return mean_interval(result["values"])
+    return tuple(result["ci95"])
 
 
 def tolerance(claim: Claim, results: Mapping[str, dict]) -> float | None:
@@ -217,14 +219,14 @@ def _compare(claim: Claim, results: Mapping[str, dict], scale: float) -> list[Co
     for keys, weights in sums:
         chosen = [results[k] for k in keys]
         value, interval = _sum(chosen, weights, claim.paired)
-        shown = value
+        shown, shown_interval = value, interval
         if claim.kind == "ratio":
-            shown = chosen[0]["mean"] / chosen[1]["mean"]
+            shown, shown_interval = chosen[0]["mean"] / chosen[1]["mean"], None
         if claim.kind == "sign":
-            shown = chosen[0]["mean"]
+            shown, shown_interval = chosen[0]["mean"], _recorded_interval(chosen[0])
             border = weights[0] * printed(claim.paper)
             value, interval = value - border, interval and tuple(v - border for v in interval)
-        made.append(Comparison(keys, shown, value, interval))
+        made.append(Comparison(keys, value, interval, shown, shown_interval))
     return made
 
 

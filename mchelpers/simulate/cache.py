@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+from ..book.files import write_atomically
 from ..key import fingerprint
 
 __all__ = ["finished_files", "save_arrays"]
@@ -16,14 +17,9 @@ __all__ = ["finished_files", "save_arrays"]
 
 def save_arrays(file: Path, **arrays: np.ndarray | str) -> None:
     """Write arrays to an ``.npz`` file in one step, so that no half of one is ever read."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    write_atomically(file, stream.getvalue())
 
 
 def finished_files(

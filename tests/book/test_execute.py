@@ -1,6 +1,8 @@
 """Executing: what fails ends in a sentence, and leaves notebook and record as they were."""
 
+import base64
 import errno
+import io
 import json
 import os
 import platform
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import CHAPTER, make_book
+from PIL import Image
 
 from mchelpers.book import execute, record
 from mchelpers.book.checkout import commit
@@ -122,17 +125,17 @@ def test_whatever_the_client_raises_fails_the_chapter_with_a_sentence(done, monk
 def test_a_full_disk_leaves_notebook_and_record_as_they_were(done, quick, monkeypatch):
     quick["seed"] = 1  # the record would change
     done.notebook.write_text(done.notebook.read_text() + "\n")  # and so would the notebook
-    before, write_text, written = files(done), Path.write_text, []
+    before, write_bytes, written = files(done), Path.write_bytes, []
 
     def write_once(path, *rest, **options):
         if path.name.endswith(".partial"):
             written.append(path)
             if len(written) == 2:
-                write_text(path, "half")
+                write_bytes(path, b"half")
                 raise OSError(errno.ENOSPC, "No space left on device")
-        return write_text(path, *rest, **options)
+        return write_bytes(path, *rest, **options)
 
-    monkeypatch.setattr(Path, "write_text", write_once)
+    monkeypatch.setattr(Path, "write_bytes", write_once)
     (failure,) = execute.execute_all([done], "laptop")
     assert "No space left" in failure and failure.startswith("demo/01_first")
     assert len(written) == 2
@@ -198,6 +201,35 @@ def test_without_git_there_is_no_commit(tracked, tmp_path, monkeypatch):
     assert commit(record.Chapter("demo/01_first", inner)) is None
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     assert commit(tracked) is None
+
+
+DRAWN = """\
+```{code-cell} ipython3
+from types import SimpleNamespace
+import matplotlib.pyplot as plt
+run.use("images", SimpleNamespace(kind="real", sha256="0" * 64))
+plt.plot([1, 3, 2]);
+```
+
+## A number
+"""
+
+
+def figures(chapter):
+    outputs = [o for c in record.read_page(chapter.notebook).cells for o in c.get("outputs", [])]
+    return [o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})]
+
+
+def test_the_figures_of_a_chapter_say_where_they_come_from(tracked):
+    text = tracked.source.read_text()
+    tracked.source.write_text(text.replace("## A number\n", DRAWN))
+    ran = execute.execute(tracked, "laptop")
+    (figure,) = figures(tracked)
+    label = Image.open(io.BytesIO(base64.b64decode(figure))).text
+    said = json.loads(label["Description"])
+    assert label["Title"] == said["chapter"] == "demo/01_first"
+    assert said["commit"] == ran["commit"] and said["commit"].endswith("-dirty")
+    assert said["data"] == {"images": {"kind": "real", "sha256": "0" * 12}}
 
 
 def test_below_a_folder_with_a_colon_the_own_helper_runs(tmp_path):

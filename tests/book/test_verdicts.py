@@ -136,3 +136,14 @@ def test_a_claim_on_what_no_cell_logged_is_a_fault(done):
     done.record.unlink()
     assert record.load_record(done) is None
     assert len(verdicts.check_claims(done.root)) == 1
+
+
+def test_a_reason_that_all_rows_of_a_place_share_stands_above_them_once(done):
+    two = CLAIMS.replace("id: time\n  where: Table 1", "id: time\n  where: Table 2").replace(
+        "from: machine}\n  comparable: same-data",
+        'from: machine}\n  comparable: other-setting\n  why: "simulated images"',
+    )
+    (done.root / "book" / "demo" / "claims.yml").write_text(two)
+    page = verdicts.results_page(done.root, "")
+    assert "**Table 2**: simulated images\n" in page
+    assert page.count("simulated images") == 1

@@ -267,6 +267,13 @@ def test_a_sign_is_judged_by_the_recorded_interval(paper, bound, verdict):
     assert judge(claim, {"c:g": gain}).word == verdict
 
 
+def test_a_single_number_may_bring_its_interval():
+    drop = summarise(30.0, "real", interval=(20.0, 40.0))
+    assert judge(sentence("sign", ("c:g",)), {"c:g": drop}).word == "reproduced"
+    claim = sentence("sign", ("c:g",), paper="25", bound="below")
+    assert judge(claim, {"c:g": drop}).word == "undecided"
+
+
 def test_our_own_claims_hold_or_fail():
     found = rising(0.1, 0.0)
     assert judge(sentence("order", ("c:0", "c:1"), ours=True), found).word == "holds"
