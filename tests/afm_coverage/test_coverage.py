@@ -84,6 +84,8 @@ def test_an_interval_holds_the_score_and_a_difference_to_oneself_is_nothing():
     # Whole samples are drawn, so that there are three possible values only.
     assert low == pytest.approx(coverage.rmse(predicted[:2], TRUTH[:2]))
     assert high == pytest.approx(coverage.rmse(predicted[2:], TRUTH[2:]))
+    many = [np.repeat(a, 4) for a in (predicted, TRUTH, SAMPLES)]  # more alike, and no surer
+    assert coverage.interval(coverage.rmse, *many, draws=200) == pytest.approx((low, high))
     same = coverage.interval(coverage.rmse, predicted, TRUTH, SAMPLES, predicted, draws=50)
     assert same == (0, 0)
     worse = coverage.interval(coverage.rmse, predicted, TRUTH, SAMPLES, TRUTH, draws=50)

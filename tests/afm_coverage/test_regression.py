@@ -69,6 +69,7 @@ def test_the_loss_takes_both_shapes_and_no_others():
     truth = torch.tensor([0.0, 1.0])
     assert regression.mse(torch.tensor([[0.5], [0.5]]), truth) == 0.25
     assert regression.mse(torch.tensor([0.5, 0.5]), truth) == 0.25
+    assert regression.mse(torch.tensor([[0.0], [0.5]]), truth) == 0.125  # each with its own
     for wrong in (torch.zeros(1, 2), torch.zeros(3, 1), torch.zeros(2, 2)):
         with pytest.raises(ValueError, match="must be"):
             regression.mse(wrong, truth)

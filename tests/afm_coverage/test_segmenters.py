@@ -173,7 +173,7 @@ def small():
     return parts, data.Split(np.array([0]), np.array([1]), np.array([2]))
 
 
-def test_a_finished_training_is_loaded_and_stops_on_the_validation_side(small):
+def test_a_finished_training_is_loaded(small):
     parts, split = small
     options = dict(epochs=2, lr=1e-3, batch_size=2, patience=1, side=32, progress=False)
     network, first = segmenters.study_segmenter(parts, split, **options)
@@ -194,6 +194,21 @@ def test_a_finished_training_is_loaded_and_stops_on_the_validation_side(small):
     assert other.weights != first.weights
     with pytest.raises(ValueError, match="rounds"):
         segmenters.study_segmenter(parts, split, **options, rounds=0)
+
+
+def test_it_stops_by_the_validation_side(small, monkeypatch):
+    class Asked(Exception):
+        pass
+
+    def look(make_model, images, targets, folds, settings, *, score, **rest):
+        raise Asked(folds[0][score.keywords["rows"]].tolist())
+
+    monkeypatch.setattr(segmenters, "cross_validate", look)
+    for validation, patches_of_it in ((1, [2, 3]), (2, [4, 5])):
+        split = data.Split(np.array([0]), np.array([validation]), np.array([3 - validation]))
+        with pytest.raises(Asked) as asked:
+            segmenters.study_segmenter(small[0], split, epochs=1, progress=False)
+        assert asked.value.args == (patches_of_it,)
 
 
 def test_the_validation_score_reads_its_own_rows_only():

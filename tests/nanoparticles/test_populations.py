@@ -98,6 +98,9 @@ def test_counts_are_pooled_over_images_of_any_size():
     predicted = [labelled(disc(60, 60, 20)), np.zeros((10, 10), int)]
     scores = populations.particle_f1(predicted, true)
     assert (scores["tp"], scores["fp"], scores["fn"]) == (1, 0, 1)
+    invented = populations.particle_f1(true, predicted)
+    assert (invented["tp"], invented["fp"], invented["fn"]) == (1, 1, 0)
+    assert invented["precision"] == 0.5 and invented["recall"] == 1
     stack = np.stack([true[0], true[0]])
     assert populations.particle_f1(stack, stack)["tp"] == 2
     with pytest.raises(ValueError, match="1 predicted and 2 true"):

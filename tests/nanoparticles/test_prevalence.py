@@ -64,6 +64,18 @@ def test_the_interval_covers_and_says_what_it_does_not_know():
     assert poor[1] - poor[0] > 2 * (good[1] - good[0])
 
 
+@pytest.mark.parametrize(
+    ("known", "counts"),
+    [
+        ([[[18, 2], [2, 18]], [[12, 8], [8, 12]]], [[14, 6]] * 2),  # the errors are uncertain
+        ([[[18, 2], [2, 18]]] * 2, [[18, 2], [10, 10]]),  # what was counted is
+    ],
+)
+def test_either_side_alone_makes_an_interval(known, counts):
+    low, high = prevalence.prevalence_interval(known, counts, lambda s: s[0], draws=100)
+    assert high - low > 0.05
+
+
 def test_an_interval_needs_micrographs_and_particles():
     with pytest.raises(ValueError, match="two micrographs"):
         prevalence.prevalence_interval(np.ones((1, 2, 2)), np.ones((3, 2)), lambda s: s[0])

@@ -180,6 +180,8 @@ def test_area_shares_count_a_pixel_once_and_boxes_overstate():
     half = np.zeros(SHAPE, bool)
     half[:20, :20] = y >= x
     found = found_of((0, half, 1.0), (0, half, 0.5), (1, C, 0.9))
+    apart = found_of((0, A, 0.9), (0, B, 0.8))
+    np.testing.assert_allclose(detections.area_shares(apart, 2), [200 / 2400, 0])
     shares = detections.area_shares(found, 2)
     np.testing.assert_allclose(shares, [210 / 2400, 200 / 2400])
     np.testing.assert_allclose(
