@@ -11,7 +11,8 @@ INTRODUCTION = """\
 
 {notice}
 The package `mchelpers` holds what chapters share. What every study uses is at the top; what one
-study uses is in the room named like its chapters; what makes the book is in `book`. A field's
+study uses is in the room named like its chapters; what was executed is in
+`record`, what the papers say of it in `claims`, what makes the book in `book`. A field's
 library is used directly where it does a thing well. Each module is imported when it is first used,
 so that `import mchelpers` costs almost nothing.
 

@@ -11,8 +11,9 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mchelpers.book import execute, pages, record, repeat, verify
+from mchelpers.book import execute, pages, repeat, verify
 from mchelpers.claims.entries import Claim, Tolerance
+from mchelpers.record import chapter as record
 from mchelpers.run import summarise
 
 
