@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .book.machine import describe_device
 from .contexts import seeded, threads
 from .key import fingerprint
+from .record.machine import describe_device
 from .train import Fit, History, cross_entropy, fit, predict, run_folder
 
 __all__ = [

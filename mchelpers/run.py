@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from . import __version__
-from .book.files import write_atomically
-from .book.machine import describe, machine, versions
 from .install import REPOSITORY
-from .provenance import code_commit, label_shown_figures, labelled, notebook_shell
+from .record.files import write_atomically
+from .record.machine import describe, machine, versions
+from .record.provenance import code_commit, label_shown_figures, labelled, notebook_shell
 
 if TYPE_CHECKING:
     from .data import Micrographs

@@ -19,7 +19,7 @@ __all__ = ["NAME", "Package", "Place", "canonical", "digest", "first_line", "lit
 
 NAME = __name__.partition(".")[0]
 # What keeps results, writes them down, finds files (by their hash) or installs makes none of them.
-_BOOKKEEPING = ".need run provenance book downloads install key simulate.cache source".split()
+_BOOKKEEPING = ".need run record book downloads install key simulate.cache source".split()
 # The registry names files by their hash: a file counts where it is used.
 _UNCOUNTED = ("registry.csv", "py.typed")
 _NAMES = (ast.Name, ast.Attribute, ast.Constant)

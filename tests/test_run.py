@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from mchelpers import kept
-from mchelpers.book.files import write_atomically, write_together
-from mchelpers.book.machine import describe, machine
+from mchelpers.record.files import write_atomically, write_together
+from mchelpers.record.machine import describe, machine
 from mchelpers.run import Run, choose_tier, summarise
 
 

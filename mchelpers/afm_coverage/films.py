@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from .. import augment
-from ..book.machine import describe_device
 from ..contexts import seeded
 from ..kept import (
     CrossValidation,
@@ -29,6 +28,7 @@ from ..kept import (
 )
 from ..key import fingerprint
 from ..models import UNet, bce_dice
+from ..record.machine import describe_device
 from ..train import Fit, History, fit, predict
 
 __all__ = [

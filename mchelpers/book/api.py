@@ -10,10 +10,10 @@ INTRODUCTION = """\
 # API
 
 {notice}
-The package `mchelpers` holds what chapters share. What every study uses is at the top; what one
-study uses is in the room named like its chapters; what makes the book is in `book`. A field's
-library is used directly where it does a thing well. Each module is imported when it is first used,
-so that `import mchelpers` costs almost nothing.
+The package `mchelpers` holds what chapters share: at the top what every study uses, in a room named
+like its chapters what one study uses, in `record` what was executed, in `claims` what the papers
+say of it, in `book` what makes the book. A field's library is used directly where it does a thing
+well. Each module is imported when it is first used, so that `import mchelpers` costs little.
 
 ```{{eval-rst}}
 .. autofunction:: mchelpers.start

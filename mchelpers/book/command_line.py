@@ -11,10 +11,10 @@ from pathlib import Path
 
 from .. import __version__
 from ..install import DISTRIBUTION, install_line
+from ..record.chapter import Chapter, chapters, find_root, load_record
+from ..record.checkout import trial_copy
 from ..run import TIERS
-from .checkout import trial_copy
 from .lock import check_chapter
-from .record import Chapter, chapters, find_root, load_record
 
 
 def default_tier() -> str:

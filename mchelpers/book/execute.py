@@ -12,11 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..claims.entries import load_claims, studies
-from .bars import bars_to_text
-from .checkout import commit, python_path
-from .files import write_atomically, write_together
-from .plain import dump, render
-from .record import (
+from ..record.chapter import (
     Chapter,
     cell_hashes,
     helper_hash,
@@ -25,6 +21,10 @@ from .record import (
     reached_code,
     read_page,
 )
+from ..record.checkout import commit, python_path
+from ..record.files import write_atomically, write_together
+from .bars import bars_to_text
+from .plain import dump, render
 from .repeat import drift
 from .verdicts import load_results
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 from ..install import DISTRIBUTION
-from .files import write_together
+from ..record.files import write_together
 
 __all__ = ["lay_down"]
 

@@ -22,11 +22,11 @@ from pathlib import Path
 
 from .. import kept
 from ..kept import save_tensors
+from ..record.chapter import Chapter, read_page
+from ..record.checkout import python_path
+from ..record.files import write_atomically
 from ..train import History, run_folder
 from . import plan
-from .checkout import python_path
-from .files import write_atomically
-from .record import Chapter, read_page
 
 __all__ = ["adopt", "only_plan", "pack"]
 

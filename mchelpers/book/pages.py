@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from ..record.chapter import Chapter, changed_helpers, chapters, load_record
+from ..record.files import write_together
+from ..record.machine import describe
 from .api import api_page
-from .files import write_together
-from .machine import describe
 from .plain import render
-from .record import Chapter, changed_helpers, chapters, load_record
 from .verdicts import results_page, sentences_page, table, verdict_table
 from .weights import weights_page
 

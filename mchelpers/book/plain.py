@@ -14,7 +14,7 @@ import re
 from functools import cached_property
 from itertools import count
 
-from .record import Chapter, cell_hashes, chapters, read_page
+from ..record.chapter import Chapter, cell_hashes, chapters, read_page
 from .references import References
 
 __all__ = ["dump", "glued", "merged", "plain", "render"]

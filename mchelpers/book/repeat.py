@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ..claims.entries import Claim
 from ..claims.judge import tolerance
+from .bars import VIEW
 
 __all__ = ["drift", "is_within", "moved", "other_cells"]
 
@@ -19,6 +20,8 @@ CLOCK = re.compile(
     r"perf_counter|process_time|milliseconds|peak_memory|\.seconds\b|\.fps\b|run\.stamp"
 )
 """What a cell calls that reads a clock, or asks for memory."""
+BAR_SECONDS = re.compile(r"(?<= %, )(\S+ of .*), [\d:]+$", re.M)
+"""How long a progress bar took, which follows what it counted; see :mod:`mchelpers.book.bars`."""
 
 
 def moved(
@@ -131,16 +134,22 @@ def other_cells(first, again, elsewhere: bool = False) -> list[dict]:
 
 
 def _shown(outputs: list) -> list:
-    """Take outputs as they are, but pictures as their pixels: they also name their commit."""
+    """Take outputs as a reader sees them.
+
+    Pictures are their pixels, for they also name their commit; a widget's random name and the
+    seconds of a progress bar do not count.
+    """
     from PIL import Image
 
     shown = []
     for output in outputs:
-        data = dict(output.get("data", {}))
-        if "image/png" in data:
-            with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
-                data["image/png"] = (picture.size, picture.tobytes())
-        shown.append({**output, "data": data})
+        output = {**output, "data": {k: v for k, v in output.get("data", {}).items() if k != VIEW}}
+        if "text" in output:
+            output["text"] = BAR_SECONDS.sub(r"\1", output["text"])
+        if "image/png" in output["data"]:
+            with Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))) as picture:
+                output["data"]["image/png"] = (picture.size, picture.convert("RGBA").tobytes())
+        shown.append(output)
     return shown
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from docutils import nodes
 
+from ..record.chapter import Chapter, find_root
 from .pages import banner
-from .record import Chapter, find_root
 
 __all__ = ["setup"]
 

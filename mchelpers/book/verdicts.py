@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..claims.entries import Claim, load_claims, read_claims, studies
 from ..claims.judge import VERDICTS, Comparison, Verdict, judge
-from .record import Chapter, chapters, load_record
+from ..record.chapter import Chapter, chapters, load_record
 
 __all__ = ["check_claims", "load_results", "results_page", "sentences_page", "verdict_table"]
 

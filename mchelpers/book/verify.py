@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..claims.entries import load_claims, studies
-from .checkout import commit
+from ..record.chapter import Chapter, load_record, read_page
+from ..record.checkout import commit
+from ..record.files import write_atomically
 from .execute import ChapterError, run_chapter
-from .files import write_atomically
-from .record import Chapter, load_record, read_page
 from .repeat import is_within, moved, other_cells
 from .verdicts import load_results
 

@@ -6,9 +6,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from .files import write_atomically
-from .record import Chapter, load_record
-from .schema import first_fault
+from ..record.chapter import Chapter, load_record
+from ..record.files import write_atomically
+from ..record.schema import first_fault
 
 __all__ = ["check_weights", "ship", "weights_page"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..book.schema import first_fault
+from ..record.schema import first_fault
 
 __all__ = ["Claim", "Tolerance", "load_claims", "read_claims", "studies"]
 

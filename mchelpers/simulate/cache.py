@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..book.files import write_atomically
 from ..key import fingerprint
+from ..record.files import write_atomically
 
 __all__ = ["finished_files", "save_arrays"]
 

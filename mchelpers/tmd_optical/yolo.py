@@ -29,11 +29,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..book.machine import describe_device
 from ..contexts import threads
 from ..install import install_line
 from ..kept import find_file, half, load_tensors, save_tensors
 from ..key import fingerprint
+from ..record.machine import describe_device
 from ..train import History, autocast, run_folder
 from .detections import Detections, match, summary
 from .objects import LabelledImage, as_rgb8, write_yolo

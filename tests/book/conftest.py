@@ -5,7 +5,8 @@ import shutil
 import pytest
 from conftest import make_book
 
-from mchelpers.book import execute, pages, record
+from mchelpers.book import execute, pages
+from mchelpers.record import chapter as record
 
 
 @pytest.fixture(scope="session")

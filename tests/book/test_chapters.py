@@ -6,7 +6,7 @@ import jupytext
 import pytest
 from conftest import REPOSITORY
 
-from mchelpers.book.record import chapters
+from mchelpers.record.chapter import chapters
 
 CHAPTERS = chapters(REPOSITORY)
 

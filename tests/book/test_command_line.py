@@ -11,8 +11,9 @@ import pytest
 from conftest import REPOSITORY
 
 import mchelpers
-from mchelpers.book import command_line, record
-from mchelpers.book.checkout import trial_copy
+from mchelpers.book import command_line
+from mchelpers.record import chapter as record
+from mchelpers.record.checkout import trial_copy
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_outside_the_checkout_is_one_sentence(command, tmp_path):
 
 def test_a_missing_package_says_how_to_get_it(command, sound, monkeypatch):
     monkeypatch.setitem(sys.modules, "jsonschema", None)
-    from mchelpers.book import schema
+    from mchelpers.record import schema
 
     schema._validator.cache_clear()
     (sound / "book" / "demo" / "claims.yml").write_text("[]")
@@ -199,7 +200,7 @@ def test_a_trial_copy_holds_chapters_of_any_name(book, git):
     (book / "book" / "demo" / "02_größe 測定.md").write_text("# Größe\n")
     copy = trial_copy(book)
     assert [c.name for c in record.chapters(copy)] == ["demo/01_first", "demo/02_größe 測定"]
-    assert (copy / "mchelpers" / "book" / "schemas" / "claims.json").exists()
+    assert (copy / "mchelpers" / "record" / "schemas" / "claims.json").exists()
     assert not list(copy.rglob("big"))
     (book / "book" / "demo" / "02_größe 測定.md").unlink()
     assert [c.name for c in record.chapters(trial_copy(book))] == ["demo/01_first"]

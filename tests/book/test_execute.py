@@ -17,9 +17,10 @@ import pytest
 from conftest import CHAPTER, make_book
 from PIL import Image
 
-from mchelpers.book import execute, record
-from mchelpers.book.checkout import commit
+from mchelpers.book import execute
 from mchelpers.book.lock import check_chapter
+from mchelpers.record import chapter as record
+from mchelpers.record.checkout import commit
 
 
 def files(chapter):

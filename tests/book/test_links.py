@@ -7,7 +7,7 @@ import pytest
 from conftest import REPOSITORY
 from mdit_py_plugins.anchors.index import slugify
 
-from mchelpers.book import record
+from mchelpers.record import chapter as record
 
 CHAPTERS = [c for c in record.chapters(REPOSITORY) if c.record.exists()]
 

@@ -19,7 +19,7 @@ from conftest import CHAPTER, REPOSITORY
 
 from mchelpers import kept
 from mchelpers.book import pack, plan, run_there
-from mchelpers.book.record import chapters
+from mchelpers.record.chapter import chapters
 
 THERE = {"torch", "torchvision", "numpy", "scipy", "scikit-image", "scikit-learn", "matplotlib"}
 

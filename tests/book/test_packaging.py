@@ -48,8 +48,8 @@ def test_the_lock_holds_every_dependency():
 def test_schemas_are_packaged_and_are_schemas(name):
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["mchelpers"]
-    assert any(PurePath(f"book/schemas/{name}").match(p) for p in patterns)
-    text = (REPOSITORY / "mchelpers" / "book" / "schemas" / name).read_text()
+    assert any(PurePath(f"record/schemas/{name}").match(p) for p in patterns)
+    text = (REPOSITORY / "mchelpers" / "record" / "schemas" / name).read_text()
     Draft202012Validator.check_schema(json.loads(text))
 
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from mchelpers.book import pages, record
+from mchelpers.book import pages
+from mchelpers.record import chapter as record
 
 
 def test_pages_follow_the_record(done):

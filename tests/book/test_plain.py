@@ -11,10 +11,11 @@ import pytest
 from conftest import CHAPTER, REPOSITORY
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from mchelpers.book import execute, pages, record
+from mchelpers.book import execute, pages
 from mchelpers.book.bars import STATE, VIEW, bars_to_text
 from mchelpers.book.lock import check_chapter
 from mchelpers.book.plain import GLUE, dump, merged, plain, render
+from mchelpers.record import chapter as record
 
 HEAD = CHAPTER[: CHAPTER.index("# First")]
 RAW = re.compile(r"\{(?:glue:\w+|doc|cite:?\w*|numref|ref|term|eq)\}`|^```\{", re.M)

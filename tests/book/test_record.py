@@ -6,9 +6,10 @@ import platform
 import nbformat
 import pytest
 
-from mchelpers.book import execute, lock, pages, record, verdicts
+from mchelpers.book import execute, lock, pages, verdicts
 from mchelpers.book.lock import check_chapter
-from mchelpers.book.schema import first_fault
+from mchelpers.record import chapter as record
+from mchelpers.record.schema import first_fault
 
 
 def test_an_executed_chapter_passes_the_lock(done):

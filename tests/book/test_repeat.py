@@ -11,8 +11,9 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mchelpers.book import execute, pages, record, repeat, verify
+from mchelpers.book import execute, pages, repeat, verify
 from mchelpers.claims.entries import Claim, Tolerance
+from mchelpers.record import chapter as record
 from mchelpers.run import summarise
 
 
@@ -134,6 +135,18 @@ def test_a_picture_is_its_pixels_whatever_commit_it_names():
     first = notebook(("plot", picture(3, "abc")))
     assert repeat.other_cells(first, notebook(("plot", picture(3, "def")))) == []
     assert len(repeat.other_cells(first, notebook(("plot", picture(4, "abc"))))) == 1
+
+
+def test_the_seconds_of_a_progress_bar_do_not_count():
+    def bar(text):
+        return new_notebook(
+            cells=[new_code_cell("x", outputs=[new_output("stream", name="stdout", text=text)])]
+        )
+
+    first = bar("fold: 100 %, 5 of 5 epochs, 0:03\nF1, 0:1\n")
+    assert repeat.other_cells(first, bar("fold: 100 %, 5 of 5 epochs, 1:04:03\nF1, 0:1\n")) == []
+    assert repeat.other_cells(first, bar("fold: 80 %, 4 of 5 epochs, 0:03\nF1, 0:1\n"))
+    assert repeat.other_cells(first, bar("fold: 100 %, 5 of 5 epochs, 0:03\nF1, 0:2\n"))
 
 
 def test_a_second_execution_stands_beside_the_first(done):

@@ -9,8 +9,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_output
 
-from mchelpers.book import record, site
+from mchelpers.book import site
 from mchelpers.book.plain import dump, render
+from mchelpers.record import chapter as record
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from mchelpers.book import record, verdicts
+from mchelpers.book import verdicts
+from mchelpers.record import chapter as record
 
 CLAIMS = """\
 - id: score

@@ -5,9 +5,10 @@ import json
 import pytest
 from conftest import CLAIMS, REPOSITORY, make_book
 
-from mchelpers.book import record, verdicts
-from mchelpers.book.schema import first_fault
+from mchelpers.book import verdicts
 from mchelpers.claims import entries
+from mchelpers.record import chapter as record
+from mchelpers.record.schema import first_fault
 
 SOUND = CLAIMS.replace("table1-score", "sound")
 

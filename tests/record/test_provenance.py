@@ -16,7 +16,7 @@ from conftest import REPOSITORY, needs
 from PIL import Image
 
 import mchelpers
-from mchelpers import provenance
+from mchelpers.record import provenance
 from mchelpers.run import Run
 
 
@@ -218,7 +218,7 @@ import matplotlib.pyplot as plt
 from matplotlib_inline.config import InlineBackend
 from PIL import Image
 from mchelpers.run import Run
-from mchelpers.provenance import label_shown_figures
+from mchelpers.record.provenance import label_shown_figures
 
 fig, ax = plt.subplots(figsize=(1, 1))
 InlineBackend.instance().print_figure_kwargs = {"bbox_inches": None}

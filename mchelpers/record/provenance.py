@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from .book import checkout
-from .book.record import Chapter
-from .install import DISTRIBUTION
+from ..install import DISTRIBUTION
+from . import checkout
+from .chapter import Chapter
 
 __all__ = ["code_commit", "label_shown_figures", "labelled", "notebook_shell"]
 
 
-def code_commit(chapter: str, around: Path = Path(__file__).parents[1]) -> str | None:
+def code_commit(chapter: str, around: Path = Path(__file__).parents[2]) -> str | None:
     """Name the commit of the code that runs a chapter.
 
     Parameters
@@ -30,7 +30,7 @@ def code_commit(chapter: str, around: Path = Path(__file__).parents[1]) -> str |
     Returns
     -------
     str or None
-        As :func:`~mchelpers.book.checkout.commit` says in a checkout, else the commit that pip
+        As :func:`~mchelpers.record.checkout.commit` says in a checkout, else the commit that pip
         installed; None where neither is known.
     """
     installed = metadata.distributions(name=DISTRIBUTION, path=[str(around)])

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .record import Chapter
+from .chapter import Chapter
 
 __all__ = ["commit", "python_path", "trial_copy"]
 

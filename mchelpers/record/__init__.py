@@ -1,0 +1,1 @@
+"""What was executed: chapters and their records, commits, machines, and what saved files say."""
