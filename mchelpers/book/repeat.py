@@ -8,6 +8,8 @@ import io
 import re
 from collections.abc import Mapping
 
+import numpy as np
+
 from ..claims.entries import Claim
 from ..claims.judge import tolerance
 from .bars import VIEW
@@ -16,6 +18,7 @@ __all__ = ["drift", "is_within", "moved", "other_cells"]
 
 MACHINE_UNITS = {"ms", "s", "min", "h", "MB", "1/s", "1/min", "Mpx/s"}
 """Units of times, rates and memory, which no machine repeats."""
+RATIOS_OF_TIMES = re.compile(r"speedup|cost_ratio")  # keys: such a ratio has no unit
 CLOCK = re.compile(
     r"perf_counter|process_time|milliseconds|peak_memory|\.seconds\b|\.fps\b|run\.stamp"
 )
@@ -27,7 +30,7 @@ BAR_SECONDS = re.compile(r"(?<= %, )(\S+ of .*), [\d:]+$", re.M)
 def moved(
     claims: list[Claim], chapter: str, results: Mapping[str, dict], again: Mapping[str, dict]
 ) -> list[dict]:
-    """List the results that another execution moved.
+    """List the results that another execution moved, by more than the rounding of records.
 
     Parameters
     ----------
@@ -53,11 +56,12 @@ def moved(
         if where != chapter:
             continue
         after = again[key]["mean"] if key in again else None
-        if after == result["mean"] and again[key]["values"] == result["values"]:
+        if key in again and _same(result["values"], again[key]["values"]):
             continue
         resting = [c for c in claims if place in c.keys]
         allowed = [(tolerance(c, results), c.id) for c in resting if c.kind == "number"]
-        timed = result["unit"] in MACHINE_UNITS or any(a is None for a, _ in allowed)
+        timed = result["unit"] in MACHINE_UNITS or bool(RATIOS_OF_TIMES.search(key))
+        timed = timed or any(a is None for a, _ in allowed)
         known = min(((a, i) for a, i in allowed if a is not None), default=(None, None))
         if known[0] is None and result["ci95"]:
             known = ((result["ci95"][1] - result["ci95"][0]) / 2, None)
@@ -72,6 +76,11 @@ def moved(
             }
         )
     return found
+
+
+def _same(before: list[float], after: list[float]) -> bool:
+    """Tell whether values agree in what records keep: six digits, once six decimals."""
+    return len(before) == len(after) and np.allclose(before, after, rtol=1e-5, atol=1e-6)
 
 
 def is_within(change: dict) -> bool:
