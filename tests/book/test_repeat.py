@@ -159,7 +159,7 @@ def test_a_second_execution_stands_beside_the_first(done):
     assert after.pop("again") == again
     assert after == before
     assert any(s.startswith("Executed twice: again on ") for s in pages.banner(done))
-    assert "1 results came out the same." in " ".join(pages.banner(done))
+    assert "Of its results 1 came out the same, 0 are times" in " ".join(pages.banner(done))
 
 
 def test_what_a_second_execution_made_otherwise_is_a_fault(done):
@@ -167,8 +167,8 @@ def test_what_a_second_execution_made_otherwise_is_a_fault(done):
     ran["results"]["demo.score"] |= {"mean": 0.5, "values": [0.4, 0.6]}
     done.record.write_text(json.dumps(ran))
     again = verify.verify(done, "laptop")
-    assert verify.faults(done, again) == ["demo/01_first: demo.score moved from 0.5 to 0.6"]
-    assert "1 moved, of which beyond their tolerance: demo.score" in " ".join(pages.banner(done))
+    assert verify.faults(done, again) == ["demo/01_first: demo.score moved: 0.5 to 0.6"]
+    assert "0 moved within their tolerance, 1 beyond: demo.score." in " ".join(pages.banner(done))
 
 
 def test_only_what_was_recorded_at_that_tier_can_be_verified(done):
