@@ -149,6 +149,17 @@ def test_the_seconds_of_a_progress_bar_do_not_count():
     assert repeat.other_cells(first, bar("fold: 100 %, 5 of 5 epochs, 0:03\nF1, 0:2\n"))
 
 
+def test_a_warning_names_its_cell_and_not_the_kernel():
+    def warned(file, text):
+        shown = new_output("stream", name="stderr", text=f"/tmp/{file}:3: RuntimeWarning: {text}")
+        return new_notebook(cells=[new_code_cell("x", outputs=[shown])])
+
+    first = warned("ipykernel_13523/3095890637.py", "Mean of empty slice")
+    again = warned("ipykernel_22092/3095890637.py", "Mean of empty slice")
+    assert repeat.other_cells(first, again) == []
+    assert repeat.other_cells(first, warned("ipykernel_22092/3095890637.py", "overflow"))
+
+
 def test_a_second_execution_stands_beside_the_first(done):
     before = record.load_record(done)
     again = verify.verify(done, "laptop")
