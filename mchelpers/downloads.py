@@ -23,6 +23,7 @@ __all__ = [
     "fetch",
     "fetch_all",
     "fetch_record",
+    "is_file_name",
     "registry",
     "stays_inside",
 ]
@@ -54,6 +55,11 @@ def stays_inside(name: str) -> bool:
     """Tell whether a file of this name lies below the folder that it is put in."""
     path = PureWindowsPath(name)  # knows both slashes, and drives
     return not path.anchor and ".." not in path.parts
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a file of this name, ending aside, lies in the very folder it is put in."""
+    return PureWindowsPath(name).name == name not in ("", "..") and "\0" not in name
 
 
 def _sha256(path: Path) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..inputs.objects import LabelledImage
 from .detections import Detections, mask_iou, truth
-from .objects import LabelledImage
 
 __all__ = [
     "SHAPE_FEATURES",

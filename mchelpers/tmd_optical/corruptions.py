@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..inputs.objects import Instance, LabelledImage
 from ..metrics import redraw
 from . import images as optical
 from . import optics, runs, scenes
 from .detections import Matches, summary
-from .objects import Instance, LabelledImage
 
 __all__ = [
     "KINDS",
@@ -190,7 +190,7 @@ def corrupted_copies(
     Returns
     -------
     list of LabelledImage
-        Pixels differ, labels do not. :func:`mchelpers.tmd_optical.objects.find_leaks`
+        Pixels differ, labels do not. :func:`mchelpers.inputs.yolo.find_leaks`
         finds a copy that is not on its parent's side of a split.
 
     Raises

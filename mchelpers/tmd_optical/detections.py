@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .objects import LabelledImage
+from ..inputs.objects import LabelledImage
 
 __all__ = [
     "IOUS",

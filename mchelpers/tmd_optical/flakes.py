@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..data import DataError, fetch_all, registry
-from .objects import Instance, LabelledImage, read_image
+from ..inputs.objects import Instance, LabelledImage
+from ..inputs.rgb import read_image
 
 __all__ = ["FLAKE_MATERIALS", "FlakeSet", "load_flakes"]
 
@@ -59,7 +60,7 @@ def load_flakes(labelled: bool = True, materials: Sequence[str] | None = None) -
     Returns
     -------
     FlakeSet
-        A list of :class:`~mchelpers.tmd_optical.objects.LabelledImage`, 1200 x 1920 px,
+        A list of :class:`~mchelpers.inputs.objects.LabelledImage`, 1200 x 1920 px,
         sorted by material and name; group and class are the material. Only
         thin flakes are labelled, thick ones are background; one labelled image
         has none. Pixel size and oxide thickness were not published.

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from ..data import Split, split_samples
+from ..inputs.objects import Instance, LabelledImage
 from ..simulate import fields
 from ..simulate.cache import finished_files, save_arrays
 from . import optics, runs, scenes
-from .objects import Instance, LabelledImage
 from .runs import CLASSES, IMAGES_PER_RUN, GrowthRun, Objective
 
 __all__ = ["OpticalMicrograph", "OpticalSet", "expose", "optical_micrographs", "split_runs"]

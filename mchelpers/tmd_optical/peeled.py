@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..inputs.objects import Instance, LabelledImage
 from ..simulate import fields
 from ..simulate.cache import finished_files, save_arrays
 from . import crystals, optics, runs
 from .images import OpticalSet
-from .objects import Instance, LabelledImage
 
 __all__ = ["GRAPHENE", "THIN", "flake_reflectance", "simulated_flakes"]
 
@@ -206,7 +206,7 @@ def simulated_flakes(
     Returns
     -------
     OpticalSet
-        A list of :class:`~mchelpers.tmd_optical.objects.LabelledImage` of one class,
+        A list of :class:`~mchelpers.inputs.objects.LabelledImage` of one class,
         ``"flake"``: what has at most :data:`THIN` layers and shows 150 px.
 
     Raises

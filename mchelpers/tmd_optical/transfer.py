@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..inputs.objects import Instance, LabelledImage
 from ..metrics import redraw
 from .contrast import fit_background
 from .detections import Matches, summary
-from .objects import Instance, LabelledImage
 
 __all__ = [
     "as_contrast",

@@ -30,13 +30,15 @@ import torch
 from torch import Tensor, nn
 
 from ..contexts import threads
+from ..inputs.objects import LabelledImage
+from ..inputs.rgb import as_rgb8
+from ..inputs.yolo import write_yolo
 from ..install import install_line
 from ..kept import find_file, half, load_tensors, save_tensors
 from ..key import fingerprint
 from ..record.machine import describe_device
 from ..train import History, autocast, run_folder
 from .detections import Detections, match, summary
-from .objects import LabelledImage, as_rgb8, write_yolo
 
 __all__ = [
     "NETWORKS",
@@ -534,7 +536,7 @@ class Detector:
 
     @torch.inference_mode()
     def __call__(self, frame: np.ndarray, **options) -> Detections:
-        """Find objects in a frame, as :func:`mchelpers.tmd_optical.objects.as_rgb8` takes it.
+        """Find objects in a frame, as :func:`mchelpers.inputs.rgb.as_rgb8` takes it.
 
         ``options`` are those of :func:`decode`.
         """

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cv2")
 
+from mchelpers.inputs.objects import Instance, LabelledImage
 from mchelpers.tmd_optical import contrast, crystals, detections
-from mchelpers.tmd_optical.objects import Instance, LabelledImage
 
 SHAPE = (128, 160)
 WAFER = np.array([120.0, 100.0, 140.0])

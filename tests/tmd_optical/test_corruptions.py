@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cv2")
 
+from mchelpers.inputs import yolo as sets
 from mchelpers.tmd_optical import corruptions
-from mchelpers.tmd_optical import objects as instances
 from mchelpers.tmd_optical.corruptions import Change
 from mchelpers.tmd_optical.detections import Matches
 from mchelpers.tmd_optical.images import optical_micrographs
@@ -151,9 +151,9 @@ def test_copies_keep_labels_parents_and_groups(micrographs):
     assert sum("gaussian" in m.name for m in made) == 8
     together = [*micrographs, *made]
     honest = {"train": [0, 1, 2, 3, 4, 5, *range(8, 20)], "test": [6, 7, *range(20, 24)]}
-    assert instances.find_leaks(together, honest) == []
+    assert sets.find_leaks(together, honest) == []
     careless = {"train": list(range(0, 24, 2)), "test": list(range(1, 24, 2))}
-    assert instances.find_leaks(together, careless)
+    assert sets.find_leaks(together, careless)
     again = corruptions.corrupted_copies(micrographs, most, copies=2, seed=1)
     assert all((a.image == b.image).all() for a, b in zip(made, again))
 

@@ -9,9 +9,9 @@ from conftest import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mchelpers.inputs.objects import Instance, LabelledImage
 from mchelpers.tmd_optical import detections
 from mchelpers.tmd_optical.detections import Detections, Matches
-from mchelpers.tmd_optical.objects import Instance, LabelledImage
 
 CLASSES = ("triangle", "hexagon")
 SHAPE = (40, 60)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cv2")
 
+from mchelpers.inputs.objects import Instance, LabelledImage
 from mchelpers.tmd_optical import optics, transfer
 from mchelpers.tmd_optical import peeled as flakes
 from mchelpers.tmd_optical.detections import Matches
-from mchelpers.tmd_optical.objects import Instance, LabelledImage
 
 
 def frame(seed=0, shape=(120, 160), wafer=(120, 90, 60)):

@@ -12,10 +12,10 @@ import pytest
 import torch
 from conftest import REPOSITORY, needs, process_globals
 
+from mchelpers.inputs.objects import Instance, LabelledImage
 from mchelpers.kept import load_tensors
 from mchelpers.tmd_optical import tasks as tmd
 from mchelpers.tmd_optical import yolo
-from mchelpers.tmd_optical.objects import Instance, LabelledImage
 from mchelpers.train import run_folder
 
 pytestmark = needs("ultralytics")

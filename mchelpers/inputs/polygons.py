@@ -1,18 +1,31 @@
 """Masks as polygons and back: what survives, what is lost, and how much.
 
-A ring runs through the centres of the outermost pixels that belong to a mask;
-the centre of the first pixel is (0.5, 0.5). Drawn again with its own line
-included, as OpenCV and Ultralytics draw polygons, it gives back every pixel.
-Needs OpenCV, which comes with Ultralytics (the extra ``yolo``).
+Two rules tell which pixels a polygon covers; the first pixel's corner is (0, 0), its centre
+(0.5, 0.5). OpenCV and Ultralytics draw the line too: their *ring* runs through the centres of the
+outermost pixels. pycocotools, and with it COCO, counts the pixels whose centres lie inside: its
+*outline* runs along the edges of pixels and holds the mask's very area. Each gives back every
+pixel by its own rule; by the other's, small objects shrink or grow. Tracing and drawing rings needs
+OpenCV, which comes with Ultralytics (the extra ``yolo``).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..install import install_line
 
-__all__ = ["bridge", "mask_to_rings", "polygon_box", "rings_to_mask"]
+__all__ = [
+    "bridge",
+    "mask_to_outlines",
+    "mask_to_rings",
+    "outlines_to_mask",
+    "polygon_box",
+    "rings_to_mask",
+]
+
+_STEPS = 5  # of pycocotools, to a pixel
 
 
 def _cv2():
@@ -132,6 +145,59 @@ def bridge(pieces: list[list[np.ndarray]]) -> tuple[np.ndarray, float]:
     if len(ring) < 3:
         ring = np.vstack([ring, np.repeat(ring[-1:], 3 - len(ring), axis=0)])
     return ring, pixels
+
+
+def mask_to_outlines(mask: np.ndarray) -> list[list[np.ndarray]]:
+    """Trace the edges of a mask's pixels: its pieces, and the holes of each.
+
+    As :func:`mask_to_rings`, but for COCO: corners are whole numbers, a polygon without holes has
+    the area of its pixels, and :func:`outlines_to_mask` gives back every pixel.
+    """
+    doubled = np.kron(mask, np.ones((2, 2), bool))  # two pixels to a pixel: its two edges
+    pieces = [[np.ceil(ring / 2 - 0.5) for ring in piece] for piece in mask_to_rings(doubled)]
+    return [[_without_straight_points(ring) for ring in piece] for piece in pieces]
+
+
+def outlines_to_mask(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """Fill polygons as pycocotools does, to the pixel; what leaves the frame is cut off.
+
+    Parameters
+    ----------
+    outlines
+        (N, 2) x and y in pixels, each; a pixel counts that is in one of them or more.
+    shape
+        Rows and columns.
+
+    Returns
+    -------
+    (H, W) bool
+    """
+    masks = [_fill(np.asarray(outline, float), shape) for outline in outlines]
+    return np.logical_or.reduce([np.zeros(shape, bool), *masks])
+
+
+def _fill(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Walk round a polygon in fifths of a pixel, as pycocotools' ``rleFrPoly``."""
+    height, width = shape
+    start = np.trunc(_STEPS * outline + 0.5)
+    way = np.roll(start, -1, axis=0) - start
+    length = np.abs(way).max(1).astype(int)
+    # Each line is walked with rising x, or y where it is steep, for that decides the rounding.
+    steep = np.abs(way[:, 1]) > np.abs(way[:, 0])
+    back = np.where(steep, way[:, 1], way[:, 0]) < 0
+    line = np.repeat(np.arange(len(start)), length + 1)
+    step = np.arange(len(line)) - np.repeat(np.cumsum(length + 1) - length - 1, length + 1)
+    step = np.where(back[line], length[line] - step, step)
+    origin = np.where(back[:, None], start + way, start)
+    slope = np.where(back[:, None], -way, way) / np.maximum(length, 1)[:, None]
+    x, y = np.floor(origin[line] + slope[line] * step[:, None] + 0.5).astype(int).T
+    # Where the walk crosses the middle of a column, all pixels below change sides.
+    column, rest = np.divmod(np.minimum(x[1:], x[:-1]), _STEPS)
+    crosses = (x[1:] != x[:-1]) & (rest == _STEPS // 2) & (column >= 0) & (column < width)
+    row = np.ceil((np.minimum(y[1:], y[:-1])[crosses] + 0.5) / _STEPS - 0.5).clip(0, height)
+    changes = np.bincount(column[crosses] * height + row.astype(int), minlength=height * width + 1)
+    inside = np.cumsum(changes[:-1]) % 2 == 1
+    return inside.reshape(shape, order="F")
 
 
 def polygon_box(mask: np.ndarray) -> tuple[int, int, int, int]:
