@@ -30,9 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from ..contexts import threads
-from ..inputs.objects import LabelledImage
-from ..inputs.rgb import as_rgb8
-from ..inputs.yolo import write_yolo
+from ..inputs import objects, rgb, yolo
 from ..install import install_line
 from ..kept import find_file, half, load_tensors, save_tensors
 from ..key import fingerprint
@@ -254,7 +252,7 @@ def _begin_from(network: nn.Module, start: Path, classes: list[str]) -> None:
     network.load_state_dict({**own, **tensors})
 
 
-def _truth_of(images: Sequence[LabelledImage]) -> list:
+def _truth_of(images: Sequence[objects.LabelledImage]) -> list:
     """List all that training sees, for the key of the kept weights."""
     parts: list = []
     for image in images:
@@ -265,13 +263,13 @@ def _truth_of(images: Sequence[LabelledImage]) -> list:
 
 
 def train(
-    images: Sequence[LabelledImage],
+    images: Sequence[objects.LabelledImage],
     classes: Sequence[str],
     recipe: Recipe,
     *,
     name: str,
     start: Path | None = None,
-    watch: Sequence[LabelledImage] = (),
+    watch: Sequence[objects.LabelledImage] = (),
     every: int = 5,
     progress: bool = True,
 ) -> Trained:
@@ -388,7 +386,7 @@ def _train(finished, images, classes, recipe, name, start, watch, every, progres
 
     with _contained(), bar, tempfile.TemporaryDirectory(dir=finished.parent) as folder:
         sides = {"train": range(len(images)), "val": [0]}  # Ultralytics wants one; nobody looks
-        data = write_yolo(Path(folder) / "data", images, sides, classes, allow_leaks=True)
+        data = yolo.write_yolo(Path(folder) / "data", images, sides, classes, allow_leaks=True)
         kind = _over(_Trainer, ultralytics().models.yolo.segment.SegmentationTrainer)
         trainer = kind(overrides=_overrides(recipe, data, Path(folder)))
         trainer.start = start
@@ -540,7 +538,7 @@ class Detector:
 
         ``options`` are those of :func:`decode`.
         """
-        tensor, geometry = prepare(as_rgb8(frame), self.side)
+        tensor, geometry = prepare(rgb.as_rgb8(frame), self.side)
         device = next(self.network.parameters()).device
         prediction, prototypes = self.network(tensor.to(device))[0]
         return decode(prediction, prototypes, geometry, **options)
@@ -577,7 +575,7 @@ def parameters(network: str, classes: int) -> int:
 
 def detect(
     detector: Detector,
-    images: Sequence[LabelledImage],
+    images: Sequence[objects.LabelledImage],
     score: float = 0.01,
     most: int = 100,
     progress: bool = True,
