@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..claims.entries import load_claims, studies
+from ..claims.entries import load_claims
 from ..record.chapter import (
     Chapter,
     cell_hashes,
@@ -170,7 +170,7 @@ def execute(
         If the disk is full; notebook and record are as they were.
     """
     study, _, name = chapter.name.partition("/")
-    claims = load_claims(chapter.root, study) if study in studies(chapter.root) else []
+    claims = load_claims(chapter.root, study)
     _check_writable(chapter)
     ran_commit, helper = commit(chapter), helper_hash(chapter.root)
     started = time.perf_counter()

@@ -168,22 +168,15 @@ def banner(chapter: Chapter) -> list[str] | None:
 def _again(record: dict) -> str:
     """Say what a second execution of a chapter made."""
     again = record["again"]
+    timed = sum(m["measures"] == "machine" for m in again["moved"])
+    beyond = [m["key"] for m in again["moved"] if not m["within"]]
     said = (
         f"Executed twice: again on {again['executed_at'][:10]} ({describe(again['machine'])}), "
-        f"trainings {again['trainings']}. {again['same']} results came out the same"
+        f"trainings {again['trainings']}. Of its results {again['same']} came out the same, "
+        f"{timed} are times or memory, {len(again['moved']) - timed - len(beyond)} moved within "
+        f"their tolerance, {len(beyond)} beyond"
     )
-    timed = [m for m in again["moved"] if m["measures"] == "machine"]
-    others = [m for m in again["moved"] if m["measures"] != "machine"]
-    if timed:
-        said += f"; {len(timed)} are times or memory"
-    if others:
-        beyond = [f"{m['key']}" for m in others if not m["within"]]
-        said += f"; {len(others)} moved, " + (
-            f"of which beyond their tolerance: {_listed(beyond)}"
-            if beyond
-            else "each within its tolerance"
-        )
-    return said + "."
+    return f"{said}: {_listed(beyond)}." if beyond else f"{said}."
 
 
 def _listed(names: list[str], most: int = 6) -> str:

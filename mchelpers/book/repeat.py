@@ -25,6 +25,7 @@ CLOCK = re.compile(
 """What a cell calls that reads a clock, or asks for memory."""
 BAR_SECONDS = re.compile(r"(?<= %, )(\S+ of .*), [\d:]+$", re.M)
 """How long a progress bar took, which follows what it counted; see :mod:`mchelpers.book.bars`."""
+CELL_FILE = re.compile(r"/\S*ipykernel_\d+/\d+\.py")  # a kernel's own name of the cell that warns
 
 
 def moved(
@@ -154,7 +155,7 @@ def _shown(outputs: list) -> list:
     for output in outputs:
         output = {**output, "data": {k: v for k, v in output.get("data", {}).items() if k != VIEW}}
         if "text" in output:
-            output["text"] = BAR_SECONDS.sub(r"\1", output["text"])
+            output["text"] = BAR_SECONDS.sub(r"\1", CELL_FILE.sub("cell", output["text"]))
         if "image/png" in output["data"]:
             with Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))) as picture:
                 output["data"]["image/png"] = (picture.size, picture.convert("RGBA").tobytes())

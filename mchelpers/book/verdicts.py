@@ -81,11 +81,11 @@ def _slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
-def _link(study: str, key: str, result: dict, said: str | None = None) -> str:
+def _link(study: str, key: str, result: dict) -> str:
     """Link a result's number to the section of the cell that logged it."""
     anchor = f"#{_slug(result['heading'])}" if result.get("heading") else ""
-    said = said or _number(result["mean"])
-    return f"[{said}](/book/{study}/{key.partition(':')[0]}.ipynb{anchor})"
+    page = f"/book/{study}/{key.partition(':')[0]}.ipynb"
+    return f"[{_number(result['mean'])}]({page}{anchor})"
 
 
 def _between(interval: tuple[float, float]) -> str:
@@ -127,19 +127,19 @@ def _setting(claim: Claim, results: dict[str, dict]) -> str:
 
 
 def _verdict(claim: Claim, verdict: Verdict, why: str | None = None) -> str:
-    said = f"**{verdict.word}**"
-    if claim.kind == "number" and verdict.word == "other setting":
-        said += f", {_in_words(claim, verdict)}"
+    said = f"**{verdict.word}**{_in_words(claim, verdict)}"
     why = claim.why if why is None else why
     return f"{said}: {why}" if why else said
 
 
 def _in_words(claim: Claim, verdict: Verdict) -> str:
     """Compare without a number: where the setting is another, a difference would mislead."""
+    if claim.kind != "number" or verdict.word != "other setting":
+        return ""
     paper = float(claim.paper)
     if verdict.tolerance is not None and abs(verdict.here - paper) <= verdict.tolerance:
-        return "about as in the paper"
-    return f"{'higher' if verdict.here > paper else 'lower'} than in the paper"
+        return ", about as in the paper"
+    return f", {'higher' if verdict.here > paper else 'lower'} than in the paper"
 
 
 def _answer(claim: Claim, verdict: Verdict, results: dict[str, dict]) -> str:

@@ -7,7 +7,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..claims.entries import load_claims, studies
+from ..claims.entries import load_claims
 from ..record.chapter import Chapter, load_record, read_page
 from ..record.checkout import commit
 from ..record.files import write_atomically
@@ -48,7 +48,7 @@ def verify(chapter: Chapter, tier: str, kept: bool = False) -> dict:
             f"make chapter NAME={chapter.name} TIER={tier}"
         )
     study, _, name = chapter.name.partition("/")
-    claims = load_claims(chapter.root, study) if study in studies(chapter.root) else []
+    claims = load_claims(chapter.root, study)
     ran_commit = commit(chapter)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         notebook, ran = run_chapter(chapter, tier, None if kept else Path(folder))
@@ -69,14 +69,9 @@ def verify(chapter: Chapter, tier: str, kept: bool = False) -> dict:
 
 def faults(chapter: Chapter, again: dict) -> list[str]:
     """List what a second execution made otherwise without a reason, or beyond a tolerance."""
-    found = [
-        f"{chapter.name}: {m['key']} moved from {m['before']:g} to "
-        + ("nothing" if m["after"] is None else f"{m['after']:g}")
-        for m in again["moved"]
-        if not m["within"]
-    ]
-    return found + [
-        f"{chapter.name}: code cell {c['cell']} shows something else, and reads no clock"
-        for c in again["cells"]
-        if not c["reason"]
+    moves = (m for m in again["moved"] if not m["within"])
+    cells = (c["cell"] for c in again["cells"] if not c["reason"])
+    return [f"{chapter.name}: {m['key']} moved: {m['before']} to {m['after']}" for m in moves] + [
+        f"{chapter.name}: code cell {number} shows something else, and reads no clock"
+        for number in cells
     ]

@@ -137,12 +137,14 @@ def read_claims(root: Path, study: str) -> tuple[list[Claim], list[str]]:
     Returns
     -------
     claims, faults
-        The good entries, and one sentence for each that is not.
+        The good entries, and one sentence for each that is not; none of a study without a file.
     """
     import yaml
 
     path = root / "book" / study / "claims.yml"
     file = path.relative_to(root)
+    if not path.exists():
+        return [], []
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:

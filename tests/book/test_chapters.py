@@ -6,6 +6,7 @@ import jupytext
 import pytest
 from conftest import REPOSITORY
 
+from mchelpers.claims.entries import load_claims
 from mchelpers.record.chapter import chapters
 
 CHAPTERS = chapters(REPOSITORY)
@@ -29,6 +30,29 @@ def cells(chapter):
 def test_it_begins_with_a_question_and_a_plan(text):
     assert len(re.findall(r"^# ", re.sub(r"```.*?```", "", text, flags=re.S), flags=re.M)) == 1
     assert "| You will learn | You need | Time |" in text
+
+
+BOX = re.compile(r"```\{admonition\} The answer\n:class: answer\n(.*?)^```$", re.M | re.S)
+
+
+def test_its_answer_stands_at_the_top_in_numbers_of_the_record(text):
+    (box,) = BOX.findall(text)
+    assert text.index(box) < text.index("{code-cell}")
+    assert "{glue:text}`" in box
+
+
+@pytest.mark.parametrize("study", sorted({c.name.partition("/")[0] for c in CHAPTERS}))
+def test_a_study_s_answer_stands_on_its_first_page(study):
+    text = (REPOSITORY / "book" / study / "index.md").read_text(encoding="utf-8")
+    (box,) = BOX.findall(text)
+    assert text.index(box) < text.index("\n## ")
+    assert re.search(r"\{glue:text\}`\S+\.ipynb::", box)
+
+
+@pytest.mark.parametrize("study", sorted({c.name.partition("/")[0] for c in CHAPTERS}))
+def test_three_claims_carry_a_paper(study):
+    """None do in a study that was only laid down."""
+    assert sum(c.headline for c in load_claims(REPOSITORY, study)) in (0, 3)
 
 
 def test_it_starts_a_run_of_its_own_name_and_stamps_it(chapter, cells):

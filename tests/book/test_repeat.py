@@ -149,6 +149,17 @@ def test_the_seconds_of_a_progress_bar_do_not_count():
     assert repeat.other_cells(first, bar("fold: 100 %, 5 of 5 epochs, 0:03\nF1, 0:2\n"))
 
 
+def test_a_warning_names_its_cell_and_not_the_kernel():
+    def warned(file, text):
+        shown = new_output("stream", name="stderr", text=f"/tmp/{file}:3: RuntimeWarning: {text}")
+        return new_notebook(cells=[new_code_cell("x", outputs=[shown])])
+
+    first = warned("ipykernel_13523/3095890637.py", "Mean of empty slice")
+    again = warned("ipykernel_22092/3095890637.py", "Mean of empty slice")
+    assert repeat.other_cells(first, again) == []
+    assert repeat.other_cells(first, warned("ipykernel_22092/3095890637.py", "overflow"))
+
+
 def test_a_second_execution_stands_beside_the_first(done):
     before = record.load_record(done)
     again = verify.verify(done, "laptop")
@@ -159,7 +170,7 @@ def test_a_second_execution_stands_beside_the_first(done):
     assert after.pop("again") == again
     assert after == before
     assert any(s.startswith("Executed twice: again on ") for s in pages.banner(done))
-    assert "1 results came out the same." in " ".join(pages.banner(done))
+    assert "Of its results 1 came out the same, 0 are times" in " ".join(pages.banner(done))
 
 
 def test_what_a_second_execution_made_otherwise_is_a_fault(done):
@@ -167,8 +178,8 @@ def test_what_a_second_execution_made_otherwise_is_a_fault(done):
     ran["results"]["demo.score"] |= {"mean": 0.5, "values": [0.4, 0.6]}
     done.record.write_text(json.dumps(ran))
     again = verify.verify(done, "laptop")
-    assert verify.faults(done, again) == ["demo/01_first: demo.score moved from 0.5 to 0.6"]
-    assert "1 moved, of which beyond their tolerance: demo.score" in " ".join(pages.banner(done))
+    assert verify.faults(done, again) == ["demo/01_first: demo.score moved: 0.5 to 0.6"]
+    assert "0 moved within their tolerance, 1 beyond: demo.score." in " ".join(pages.banner(done))
 
 
 def test_only_what_was_recorded_at_that_tier_can_be_verified(done):
