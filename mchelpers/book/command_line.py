@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import re
 import sys
-import tempfile
 from pathlib import Path
 
 from .. import __version__
@@ -70,21 +69,15 @@ def command_execute(root: Path, args) -> list[str]:
 def command_verify(root: Path, args) -> list[str]:
     """Execute chapters a second time and say what came out otherwise.
 
-    At the smoke tier both executions are made in a trial copy, each from an empty run folder.
+    At the smoke tier, which is not recorded, both executions are made here.
     """
-    from .execute import execute
     from .pages import write_pages
-    from .verify import faults, verify
+    from .verify import faults, run_twice, verify
 
-    chosen, found = chapters(root, args.name), []
-    trial = args.tier == "smoke"
-    place = trial_copy(root) if trial else root
-    for chapter in (Chapter(c.name, place) for c in chosen):
+    found = []
+    for chapter in chapters(root, args.name):
         tier = args.tier or (load_record(chapter) or {}).get("tier") or default_tier()
-        if trial:
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-                execute(chapter, tier, runs=Path(folder))
-        again = verify(chapter, tier, args.kept)
+        again = run_twice(chapter, tier) if tier == "smoke" else verify(chapter, tier, args.kept)
         others = [f"{c['cell']} ({c['reason'] or 'no reason'})" for c in again["cells"]]
         print(
             f"{chapter.name}: {again['same']} results the same, {len(again['moved'])} moved; "
@@ -92,7 +85,7 @@ def command_verify(root: Path, args) -> list[str]:
             flush=True,
         )
         found += faults(chapter, again)
-    return found if trial else found + write_pages(root)
+    return found if args.tier == "smoke" else found + write_pages(root)
 
 
 def command_check(root: Path, args) -> list[str]:

@@ -108,8 +108,10 @@ def run_chapter(chapter: Chapter, tier: str, runs: Path | None = None):
 
     Parameters
     ----------
-    chapter, tier, runs
+    chapter, tier
         As for :func:`execute`.
+    runs
+        Run folder of its trainings; None takes the usual one, where finished ones are kept.
 
     Returns
     -------
@@ -137,9 +139,7 @@ def run_chapter(chapter: Chapter, tier: str, runs: Path | None = None):
     return notebook, ran
 
 
-def execute(
-    chapter: Chapter, tier: str, accept_drift: bool = False, runs: Path | None = None
-) -> dict:
+def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
     """Execute one chapter and write its notebook and record.
 
     Parameters
@@ -151,8 +151,6 @@ def execute(
     accept_drift
         Keep results that moved by more than a claim's tolerance since the
         last record of the same tier.
-    runs
-        Run folder of its trainings; None takes the usual one, where finished ones are kept.
 
     Returns
     -------
@@ -174,7 +172,7 @@ def execute(
     _check_writable(chapter)
     ran_commit, helper = commit(chapter), helper_hash(chapter.root)
     started = time.perf_counter()
-    notebook, ran = run_chapter(chapter, tier, runs)
+    notebook, ran = run_chapter(chapter, tier)
     places = _places(notebook)
     for key, result in ran["results"].items():
         result.update(places.get(key, {"cell": None, "heading": None}))

@@ -20,7 +20,6 @@ REASONS = {
 }
 JOINED = {"order": " against ", "trend": ", ", "ratio": " / ", "sign": ""}
 LED = {"order": ": difference ", "trend": ": a step ", "ratio": " = ", "sign": ""}
-FILTER = '<div class="claim-filter"></div>\n'  # filled by claims.js in the reader's browser
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -122,8 +121,7 @@ def _setting(claim: Claim, results: dict[str, dict]) -> str:
     used = [results[k] for k in claim.keys]
     tiers = "/".join(sorted({r["tier"] for r in used}))
     simulated = ", simulated" if any(r["data"] == "simulated" for r in used) else ""
-    over = f"; over {claim.over}" if claim.over else ""
-    return f"{tiers}{simulated}{over}"
+    return f"{tiers}{simulated}" + (f"; over {claim.over}" if claim.over else "")
 
 
 def _verdict(claim: Claim, verdict: Verdict, why: str | None = None) -> str:
@@ -222,7 +220,7 @@ def results_page(root: Path, notice: str) -> str:
         "interval over trainings is the one that is held against the tolerance. *Tolerance* is "
         "what still counts as the same, and its reason. {doc}`/book/start/read` explains the "
         "words.\n",
-        FILTER,
+        '<div class="claim-filter"></div>\n',  # filled by claims.js in the reader's browser
     ]
     for study in studies(root):
         results, judged = load_results(root, study), _judged(root, study)

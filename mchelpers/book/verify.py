@@ -1,4 +1,4 @@
-"""Execute again, and write down beside the first execution what came out otherwise."""
+"""Execute again, and say beside the first execution what came out otherwise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,31 @@ from .execute import ChapterError, run_chapter
 from .repeat import is_within, moved, other_cells
 from .verdicts import load_results
 
-__all__ = ["faults", "verify"]
+__all__ = ["faults", "run_twice", "verify"]
+
+
+def run_twice(chapter: Chapter, tier: str) -> dict:
+    """Execute a chapter two times, each from an empty run folder; nothing of the book is written.
+
+    Returns
+    -------
+    dict
+        As of :func:`verify`; but what no clock explains is beyond any tolerance.
+    """
+    (one, first), (two, second) = (_run_afresh(chapter, tier) for _ in range(2))
+    name = chapter.name.partition("/")[2]
+    results = {f"{name}:{key}": result for key, result in first["results"].items()}
+    found = moved([], name, results, second["results"])
+    return {
+        "same": len(results) - len(found),
+        "moved": [{**change, "within": change["measures"] == "machine"} for change in found],
+        "cells": other_cells(one, two),
+    }
+
+
+def _run_afresh(chapter: Chapter, tier: str):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        return run_chapter(chapter, tier, Path(folder))
 
 
 def verify(chapter: Chapter, tier: str, kept: bool = False) -> dict:
@@ -50,8 +74,7 @@ def verify(chapter: Chapter, tier: str, kept: bool = False) -> dict:
     study, _, name = chapter.name.partition("/")
     claims = load_claims(chapter.root, study)
     ran_commit = commit(chapter)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        notebook, ran = run_chapter(chapter, tier, None if kept else Path(folder))
+    notebook, ran = run_chapter(chapter, tier) if kept else _run_afresh(chapter, tier)
     found = moved(claims, name, load_results(chapter.root, study), ran["results"])
     elsewhere = any(ran[k] != record[k] for k in ("machine", "packages"))
     record["again"] = {

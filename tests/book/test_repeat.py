@@ -185,3 +185,17 @@ def test_what_a_second_execution_made_otherwise_is_a_fault(done):
 def test_only_what_was_recorded_at_that_tier_can_be_verified(done):
     with pytest.raises(execute.ChapterError, match="no record at the full tier to verify"):
         verify.verify(done, "full")
+
+
+def test_a_chapter_is_executed_two_times_and_the_book_stays_as_it_is(done):
+    before = done.notebook.read_bytes(), done.record.read_bytes()
+    again = verify.run_twice(done, "smoke")
+    assert (again["same"], again["moved"], verify.faults(done, again)) == (1, [], [])
+    assert (done.notebook.read_bytes(), done.record.read_bytes()) == before
+
+
+def test_a_chapter_that_does_not_repeat_is_a_fault(done):
+    text = done.source.read_text().replace("[0.5, 0.7]", "[0.5, time.time_ns() % 10**6]")
+    done.source.write_text(text.replace("import mchelpers\n", "import time\nimport mchelpers\n"))
+    (fault, cell) = verify.faults(done, verify.run_twice(done, "smoke"))
+    assert "demo.score moved" in fault and "code cell 2 shows something else" in cell
