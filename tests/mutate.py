@@ -36,7 +36,7 @@ def mutated(mutant: dict, folder: Path = ROOT) -> tuple[Path, str, str]:
         If the text that is to be changed does not stand there exactly once.
     """
     file = folder / "mchelpers" / mutant["file"]
-    text = file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
     if text.count(mutant["old"]) != 1:
         raise ValueError(f"{mutant['name']}: {mutant['file']} must hold `old` exactly once")
     return file, text, text.replace(mutant["old"], mutant["new"])
