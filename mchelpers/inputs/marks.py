@@ -178,7 +178,8 @@ def ellipse_to_mask(
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     along = (columns - x) * cos + (rows - y) * sin
     aside = (rows - y) * cos - (columns - x) * sin
-    return (along / across) ** 2 + (aside / down) ** 2 <= 1
+    with np.errstate(over="ignore", invalid="ignore"):  # far outside is outside
+        return (along / across) ** 2 + (aside / down) ** 2 <= 1
 
 
 def paste(crop: np.ndarray, left: int, top: int, shape: tuple[int, int], where: str) -> np.ndarray:
