@@ -1,4 +1,1 @@
-"""The doors of the package: whatever a microscope or a labelling tool wrote, right or refused.
-
-Files are read by :func:`mchelpers.inputs.pictures.read_picture` alone.
-"""
+"""What people bring: pictures and labels, read right or refused in one sentence."""

@@ -35,8 +35,8 @@ def read_pillow(path: Path, page: int | None, background: float | None) -> Found
         picture = Image.open(path)
     except UnidentifiedImageError:
         raise Refused(
-            "holds no format that is read here (PNG, JPEG, BMP, WebP, GIF, TIFF, DM3, DM4, EMD, "
-            "MRC, SER, SPM, IBW, GWY, JPK, ASD, TOP, STP, HDF5 or NPY), or is damaged"
+            "cannot be read as an image: it is damaged, or not PNG, JPEG, BMP, WebP, GIF, TIFF, "
+            "HDF5, NPY, DM3, DM4, EMD, MRC, SER, SPM, IBW, GWY, JPK, ASD, TOP or STP"
         ) from None
     with picture:
         count = getattr(picture, "n_frames", 1)

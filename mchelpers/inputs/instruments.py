@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 import struct
 from collections.abc import Sequence
@@ -40,8 +41,7 @@ def _pick(names: Sequence[str], channel: str | None) -> int:
 
 def _read_rosetta(path: Path, kind: str, channel: str | None) -> Found:
     reader = importlib.import_module(f"rsciio.{_ROSETTA[kind]}").file_reader
-    with path.open("rb") as file:
-        is_big = kind == "mrc" and file.read(214)[212:] == b"\x11\x11"  # its machine stamp
+    is_big = kind == "mrc" and _is_big_mrc(path)
     more = {"endianness": ">"} if is_big else {}
     try:
         signals = reader(str(path), lazy=True, **more)
@@ -64,6 +64,17 @@ def _read_rosetta(path: Path, kind: str, channel: str | None) -> Found:
     if kind == "mrc" and not (header.get("MX", 1) and header.get("MY", 1)):
         found.unit = ""  # no grid, no size: rosettasciio says 1 nm
     return found
+
+
+def _is_big_mrc(path: Path) -> bool:
+    """Tell the byte order by the machine stamp; refuse an MRC that is shorter than it says."""
+    with path.open("rb") as file:
+        head = file.read(214)
+    is_big = head[212:] == b"\x11\x11"
+    pixels = math.prod(struct.unpack_from(">3i" if is_big else "<3i", head))
+    if not 0 < pixels <= 2 * path.stat().st_size:  # two pixels a byte at most
+        raise ValueError(f"{pixels:,} pixels are announced in {path.stat().st_size:,} bytes")
+    return is_big
 
 
 def _title(signal: dict, number: int) -> str:
@@ -150,36 +161,49 @@ def _read_gwy(path: Path, channel: str | None) -> Found:
     )
 
 
-def _read_ibw(path: Path, channel: str | None) -> Found:
-    from igor2 import binarywave
+_IBW_NUMBERS = {2: "f4", 4: "f8", 8: "i1", 16: "i2", 32: "i4", 72: "u1", 80: "u2", 96: "u4"}
 
-    wave = binarywave.load(str(path))["wave"]
-    values, header, notes = wave["wData"], wave["wave_header"], []
-    if values.ndim == 2:
-        values = values[..., None]
-    if values.ndim != 3:
-        raise Refused(f"holds a wave of shape {values.shape}, not an image")
-    labels = [t.decode("latin-1") for axis in wave.get("labels", [])[2:3] for t in axis if t]
-    if len(labels) != values.shape[2]:
-        labels = [f"layer {n}" for n in range(values.shape[2])]
+
+def _read_ibw(path: Path, channel: str | None) -> Found:
+    """Read an Igor wave of version 5, the one that can hold an image."""
+    data, notes = path.read_bytes(), []
+    order = "<" if data[0] else ">"
+
+    def entries(form: str, at: int) -> tuple:
+        return struct.unpack_from(order + form, data, at)
+
+    if entries("h", 0) != (5,):
+        raise ValueError("it is no Igor wave of version 5")
+    size, texts = entries("i", 4)[0], entries("11i", 8)  # of the data; of what stands behind it
+    columns, rows, layers, more = entries("4i", 132)
+    (kind,) = entries("h", 80)
+    if more or not rows or kind not in _IBW_NUMBERS:
+        raise Refused(f"holds a wave of {columns} x {rows} x {layers} of kind {kind}, no image")
+    shape = (layers or 1, rows, columns)
+    dtype = np.dtype(order + _IBW_NUMBERS[kind])
+    check_size(shape, dtype)
+    values = np.frombuffer(data, dtype, math.prod(shape), 384).reshape(shape)
+    at = 64 + size + sum(texts[:9])  # the labels of the third axis, 32 bytes each
+    names = [
+        data[k : k + 32].split(b"\0")[0] for k in range(at + 32, min(at + texts[9], len(data)), 32)
+    ]
+    labels = [name.decode("latin-1") for name in names]
+    if len(labels) != shape[0] or not all(labels):
+        labels = [f"layer {n}" for n in range(shape[0])]
     place = _pick(labels, channel)
-    unit = _text(header.get("dataUnits"))
+    unit, unit_xy = (data[k : k + 4].split(b"\0")[0].decode("latin-1") for k in (212, 216))
     if not unit and re.match("Height|ZSensor", labels[place]):
         unit = "m"  # Asylum's heights are
-    pixels, z_unit = _in_nm(values[:, :, place].T[::-1], unit, notes)
-    across, down = (float(step) for step in header["sfA"][:2])
+    pixels, z_unit = _in_nm(values[place, ::-1], unit, notes)
+    across, down = entries("2d", 148)
     return Found(
         pixels,
         sizes=(down, across),
-        unit=_text(np.ravel(header["dimUnits"])[:4]),
+        unit=unit_xy,
         z_unit=z_unit,
         channels=(labels[place],),
         notes=notes,
     )
-
-
-def _text(letters) -> str:
-    return b"".join(np.ravel(letters).tolist()).rstrip(b"\0").decode("latin-1")
 
 
 def _read_wsxm(path: Path, channel: str | None) -> Found:
@@ -217,8 +241,10 @@ _HEIGHTS = {"jpk": "height|measuredHeight", "h5-jpk": "height|measuredheight", "
 
 def _read_afm(path: Path, channel: str | None, kind: str) -> Found:
     """Read through AFMReader, whose error names the channels of a file."""
-    if kind == "spm" and b"*File list end" not in path.read_bytes():
+    if kind == "spm" and not _has_end(path):
         raise ValueError("its header has no end")  # pySPM would look for it for ever
+    if kind == "jpk" and _slots(path) > 99:
+        raise ValueError("its header has too many slots")  # AFMReader would make all of them
     load = getattr(importlib.import_module(f"AFMReader.{kind.replace('-', '_')}"), _AFM[kind])
     importlib.import_module("loguru").logger.disable("AFMReader")
     names = _afm_channels(load, path)
@@ -237,6 +263,18 @@ def _read_afm(path: Path, channel: str | None, kind: str) -> Found:
         channels=(channel,),
         notes=notes,
     )
+
+
+def _has_end(path: Path) -> bool:
+    lines = path.read_bytes().split(b"\n")
+    return any(line.rstrip().replace(b"\\", b"") == b"*File list end" for line in lines)
+
+
+def _slots(path: Path) -> int:
+    from tifffile import TiffFile
+
+    with TiffFile(path) as file:
+        return max((int(p.tags[32896].value) for p in file.pages if 32896 in p.tags), default=0)
 
 
 def _afm_channels(load, path: Path) -> list[str]:

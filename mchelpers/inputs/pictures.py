@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from ..downloads import DataError
 from ..install import install_line
 from . import formats, instruments
 from .planes import Refused, numbers, one_plane
+from .units import pixel_size_in_nm
 
-__all__ = ["Picture", "file_kind", "read_picture"]
+__all__ = ["Picture", "file_kind", "is_grey", "read_picture"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Picture:
     channels: tuple[str, ...]
     source: Path
     notes: tuple[str, ...]
+
+    @property
+    def pixel_size_nm(self) -> float:
+        """Edge of a pixel in nm; NaN where the file does not say."""
+        return math.nan if self.unit is None else pixel_size_in_nm(self.pixel_size, self.unit)
 
 
 _BEGINNINGS = {
@@ -93,8 +100,8 @@ def read_picture(
     Parameters
     ----------
     path
-        PNG, JPEG, BMP, WebP, GIF, TIFF, HDF5 and NPY; DM3, DM4, EMD, MRC and SER with
-        rosettasciio; SPM, IBW, GWY, JPK, ASD, TOP and STP with AFMReader where it is needed.
+        PNG, JPEG, BMP, WebP, GIF, TIFF, HDF5, NPY, IBW, GWY, TOP and STP; with rosettasciio DM3,
+        DM4, EMD, MRC and SER; with AFMReader SPM, JPK and ASD.
     page
         Number of the image in a stack, from 0.
     channel
@@ -144,6 +151,11 @@ def read_picture(
             f"{path} cannot be read as an image ({words}); is it cut short or damaged?"
         ) from error
     return Picture(pixels, size, unit, found.z_unit, found.channels, path, tuple(found.notes))
+
+
+def is_grey(pixels: np.ndarray) -> bool:
+    """Tell whether the colours of an (H, W, 3) image are equal everywhere."""
+    return bool((pixels == pixels[..., :1]).all())
 
 
 def _missing(path: Path, package: str) -> str:

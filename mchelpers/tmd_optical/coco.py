@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ..data import DataError
-from .objects import Instance, LabelledImage, as_rgb8, check_images, read_image
+from ..inputs.rgb import as_rgb8, read_image
+from .objects import Instance, LabelledImage, check_images
 from .polygons import rings_to_mask
 
 __all__ = ["read_coco", "write_coco"]

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..data import DataError, fetch_all, registry
-from .objects import Instance, LabelledImage, read_image
+from ..inputs.pictures import read_picture
+from ..inputs.rgb import read_image
+from .objects import Instance, LabelledImage
 
 __all__ = ["FLAKE_MATERIALS", "FlakeSet", "load_flakes"]
 
@@ -37,9 +39,7 @@ class FlakeSet(list):
 
 def _read_instances(path: Path, category: str, shape: tuple[int, int]) -> list[Instance]:
     """Read an instance-id mask: 0 is background (and every thick flake), 1.. the flakes."""
-    from skimage.io import imread
-
-    ids = np.asarray(imread(path))
+    ids = read_picture(path).pixels
     if ids.shape != shape:
         raise DataError(f"{path} has shape {ids.shape}, its image has {shape}")
     return [Instance.of(category, ids == n) for n in np.unique(ids) if n > 0]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..inputs.rgb import as_rgb8
 from .engines import Engine
-from .objects import as_rgb8
 
 __all__ = [
     "STAGES",

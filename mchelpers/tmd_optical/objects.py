@@ -15,16 +15,15 @@ import numpy as np
 
 from ..data import DataError, Split
 from ..downloads import stays_inside
+from ..inputs.rgb import native_rgb8, read_image
 from .polygons import bridge, mask_to_rings, polygon_box, rings_to_mask
 
 __all__ = [
     "Instance",
     "LabelledImage",
-    "as_rgb8",
     "augmented_copies",
     "check_images",
     "find_leaks",
-    "read_image",
     "read_yolo",
     "write_yolo",
 ]
@@ -125,34 +124,6 @@ class LabelledImage:
         return [i.category for i in self.instances]
 
 
-def as_rgb8(frame: np.ndarray) -> np.ndarray:
-    """Turn a frame of a camera or a file into (H, W, 3) uint8.
-
-    Grey frames get three equal channels; 16-bit frames lose their lower eight
-    bits (one of 12 bits must be scaled by whoever knows); an opaque fourth
-    channel is dropped.
-
-    Raises
-    ------
-    ValueError
-        If the frame is empty, has another shape or type, or is partly transparent.
-    """
-    frame = np.asarray(frame)
-    if not frame.size or frame.ndim not in (2, 3):
-        raise ValueError(f"not an image: shape {frame.shape}")
-    if frame.dtype == np.uint16:
-        frame = (frame >> 8).astype(np.uint8)
-    if frame.dtype != np.uint8:
-        raise ValueError(f"need a frame of 8 or 16 bits, got {frame.dtype}")
-    if frame.ndim == 2 or frame.shape[2] == 1:
-        return np.repeat(frame.reshape(*frame.shape[:2], 1), 3, axis=2)
-    if frame.shape[2] == 4 and (frame[..., 3] < 255).any():
-        raise ValueError("the frame is partly transparent; lay it on a background first")
-    if frame.shape[2] not in (3, 4):
-        raise ValueError(f"need 1, 3 or 4 channels, got {frame.shape[2]}")
-    return np.ascontiguousarray(frame[..., :3])
-
-
 def augmented_copies(
     images: Iterable[LabelledImage], copies: int = 2, seed: int = 0
 ) -> list[LabelledImage]:
@@ -238,7 +209,7 @@ def check_images(images: Sequence[LabelledImage], classes: Sequence[str]) -> Non
     if len(set(classes)) != len(classes) or not classes:
         raise ValueError(f"need a list of different class names, got {list(classes)}")
     for image in images:
-        as_rgb8(image.image)
+        native_rgb8(image.image)
         if unknown := set(image.categories) - set(classes):
             raise ValueError(f"{image.name} holds {sorted(unknown)}; the classes are {classes}")
         for i in image.instances:
@@ -308,23 +279,13 @@ def write_yolo(
                     numbers_text = " ".join(f"{v:.6f}" for v in ring.ravel())
                     lines.append(f"{classes.index(i.category)} {numbers_text}\n")
             (folder / "labels" / side / f"{image.name}.txt").write_text("".join(lines))
-            picture = Image.fromarray(as_rgb8(image.image))
+            picture = Image.fromarray(native_rgb8(image.image))
             picture.save(folder / "images" / side / f"{image.name}.png", compress_level=1)
     sides = {side: f"images/{side}" for side in split}
     about = {"path": str(folder), **sides, "names": dict(enumerate(classes))}
     target = folder / "data.yaml"
     target.write_text(yaml.safe_dump(about, sort_keys=False))
     return target
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read an image file with :func:`as_rgb8`; :class:`DataError` if it is not one."""
-    from skimage.io import imread
-
-    try:
-        return as_rgb8(imread(path))
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from error
 
 
 def _read_label(line: str, where: str, classes: Sequence[str], shape: tuple[int, int]) -> Instance:

@@ -1,7 +1,7 @@
 """Screens: grabbed as a source of live frames, imitated for tests, and shown on.
 
 A source is anything that gives the next frame when it is called, an array that
-:func:`mchelpers.tmd_optical.objects.as_rgb8` takes. A camera's grab function is one too.
+:func:`mchelpers.inputs.rgb.as_rgb8` takes. A camera's grab function is one too.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..inputs.rgb import as_rgb8
 from ..simulate.cache import finished_files, save_arrays
 from . import images as optical
 from . import runs, scenes
-from .objects import as_rgb8
 
 __all__ = ["Stage", "simulated_wafer"]
 
@@ -23,7 +23,7 @@ class Stage:
     Parameters
     ----------
     picture
-        (H, W, 3) uint8, RGB; or what :func:`mchelpers.tmd_optical.objects.as_rgb8` turns into it.
+        (H, W, 3) uint8, RGB; or what :func:`mchelpers.inputs.rgb.as_rgb8` turns into it.
     window
         Rows and columns that the camera sees.
     frames

@@ -36,7 +36,7 @@ from ..key import fingerprint
 from ..record.machine import describe_device
 from ..train import History, autocast, run_folder
 from .detections import Detections, match, summary
-from .objects import LabelledImage, as_rgb8, write_yolo
+from .objects import LabelledImage, native_rgb8, write_yolo
 
 __all__ = [
     "NETWORKS",
@@ -534,11 +534,11 @@ class Detector:
 
     @torch.inference_mode()
     def __call__(self, frame: np.ndarray, **options) -> Detections:
-        """Find objects in a frame, as :func:`mchelpers.tmd_optical.objects.as_rgb8` takes it.
+        """Find objects in a frame, as :func:`mchelpers.inputs.rgb.as_rgb8` takes it.
 
         ``options`` are those of :func:`decode`.
         """
-        tensor, geometry = prepare(as_rgb8(frame), self.side)
+        tensor, geometry = prepare(native_rgb8(frame), self.side)
         device = next(self.network.parameters()).device
         prediction, prototypes = self.network(tensor.to(device))[0]
         return decode(prediction, prototypes, geometry, **options)

@@ -171,27 +171,6 @@ def test_a_split_that_leaks_is_refused_unless_asked_for(images, tmp_path):
     assert instances.write_yolo(tmp_path, both, bad, CLASSES, allow_leaks=True).exists()
 
 
-def test_frames_of_every_kind_become_rgb_or_are_refused():
-    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    np.testing.assert_array_equal(instances.as_rgb8(grey), np.stack([grey] * 3, -1))
-    np.testing.assert_array_equal(instances.as_rgb8(grey[..., None]), np.stack([grey] * 3, -1))
-    np.testing.assert_array_equal(
-        instances.as_rgb8(grey.astype(np.uint16) * 257), np.stack([grey] * 3, -1)
-    )
-    opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
-    np.testing.assert_array_equal(instances.as_rgb8(opaque), np.stack([grey] * 3, -1))
-    bad = [
-        (np.zeros((0, 4, 3), np.uint8), "not an image"),
-        (np.zeros(4, np.uint8), "not an image"),
-        (np.zeros((3, 4)), "8 or 16 bits"),
-        (np.zeros((3, 4, 4), np.uint8), "transparent"),
-        (np.zeros((3, 4, 2), np.uint8), "channels"),
-    ]
-    for frame, message in bad:
-        with pytest.raises(ValueError, match=message):
-            instances.as_rgb8(frame)
-
-
 def test_what_cannot_be_written_is_refused(images, tmp_path):
     with pytest.raises(ValueError, match=r"image0 holds \['thick disc'\]"):
         instances.write_yolo(tmp_path, images, SPLIT, ["thin"])
