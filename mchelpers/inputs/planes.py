@@ -157,4 +157,4 @@ def numbers(pixels: np.ndarray) -> np.ndarray:
     check_size(pixels.shape, pixels.dtype)
     if bad := int(pixels.size - np.isfinite(pixels).sum()):
         raise Refused(f"holds {bad} NaN or infinite pixels; fill or crop them first")
-    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    return np.array(pixels, pixels.dtype.newbyteorder("="), order="C")  # no longer the file's

@@ -3,6 +3,7 @@
 import os
 import struct
 import sys
+import zlib
 
 import h5py
 import microscope_files as written
@@ -36,6 +37,7 @@ def tiff(tmp_path, array, name="a.tif", **options):
 def pixels(path, *args, **options):
     picture = read_picture(path, *args, **options)
     assert picture.pixels.dtype.isnative and picture.source == path
+    assert picture.pixels.flags.writeable and picture.pixels.flags.owndata
     return picture.pixels
 
 
@@ -516,6 +518,7 @@ def lying_headers(folder):
     (folder / "a.tif").write_bytes(data)
     data = bytearray(saved(folder, GREY).read_bytes())
     data[16:24] = struct.pack(">2I", 10**5, 10**5)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     (folder / "a.png").write_bytes(data)
     data = bytearray(saved(folder, GREY, "a.bmp").read_bytes())
     data[18:26] = struct.pack("<2i", 10**5, 10**5)
