@@ -33,7 +33,7 @@ def read_pillow(path: Path, page: int | None, background: float | None) -> Found
     notes = []
     try:
         picture = Image.open(path)
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, ImportError):  # Ultralytics' Image.open asks for pi_heif
         raise Refused(
             "cannot be read as an image: it is damaged, or not PNG, JPEG, BMP, WebP, GIF, TIFF, "
             "HDF5, NPY, DM3, DM4, EMD, MRC, SER, SPM, IBW, GWY, JPK, ASD, TOP or STP"

@@ -493,6 +493,15 @@ def test_what_is_no_file(tmp_path):
     refused(tmp_path / ("n" * 300), "cannot be opened")
 
 
+def test_what_ultralytics_makes_of_pillow_changes_no_words(tmp_path, monkeypatch):
+    def opened(path):
+        raise ModuleNotFoundError("No module named 'pi_heif'", name="pi_heif")
+
+    monkeypatch.setattr(Image, "open", opened)
+    (tmp_path / "a.png").write_text("no picture")
+    refused(tmp_path / "a.png", "it is damaged, or not PNG")
+
+
 def test_what_a_file_is_its_content_says(tmp_path):
     for name in ("a.png", "a.dm4", "a.jpeg", "a"):
         assert np.array_equal(pixels(tiff(tmp_path, GREY, name)), GREY)
