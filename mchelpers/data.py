@@ -14,6 +14,7 @@ import numpy as np
 
 from ._moved import find_object
 from .downloads import DataError, data_folder, fetch, fetch_all, registry  # noqa: F401
+from .inputs.pictures import is_grey, read_picture
 
 __all__ = [
     "Micrographs",
@@ -67,13 +68,14 @@ class Micrographs:
 
 
 def read_micrograph(path: Path) -> np.ndarray:
-    """Read a grey-scale micrograph of any bit depth.
+    """Read a grey-scale micrograph of any format and bit depth.
+
+    Files are read by :func:`mchelpers.inputs.pictures.read_picture`.
 
     Returns
     -------
     (H, W) float32
-        Intensity in the file's units. RGB(A) is averaged over the colours
-        where they are equal.
+        Intensity in the file's units. Of RGB whose colours are equal, one is taken.
 
     Raises
     ------
@@ -81,35 +83,27 @@ def read_micrograph(path: Path) -> np.ndarray:
         If the file cannot be read, is not a single image, is in colour, holds
         NaN or infinity, or is constant (all black, say).
     """
-    from skimage.io import imread
-
-    try:
-        image = np.asarray(imread(path))
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as an image ({error}); is it cut short?") from error
-    if image.ndim == 3 and image.shape[-1] in (3, 4):
-        colours = image[..., :3]
-        if np.ptp(colours.astype(float), axis=-1).max() > 0:
+    image = read_picture(path).pixels
+    if image.ndim == 3:
+        if not is_grey(image):
             raise DataError(f"{path} is a colour image; a grey-scale micrograph is needed")
-        image = colours[..., 0]
-    if image.ndim != 2:
-        raise DataError(f"{path} has shape {image.shape}; one (height, width) image is needed")
-    image = image.astype(np.float32)
+        image = image[..., 0]
+    with np.errstate(over="ignore"):
+        image = image.astype(np.float32)
     if not np.isfinite(image).all():
-        bad = int((~np.isfinite(image)).sum())
-        raise DataError(f"{path} holds {bad} NaN or infinite pixels; fill or crop them first")
+        raise DataError(f"{path} holds values beyond the range of float32; scale it first")
     if image.min() == image.max():
         raise DataError(f"{path} is constant ({image.min():g}); there is nothing to segment")
     return image
 
 
 def read_mask(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a mask; any value above half of the file's range is the labelled class.
+    """Read a mask: 0, or black, is background and the one other value the labelled class.
 
     Parameters
     ----------
     path
-        Image file, (H, W), 0 on background.
+        Image file, (H, W) or of colours; of any bit depth. Transparent is background.
     shape
         Shape that the mask must have.
 
@@ -121,20 +115,49 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
     Raises
     ------
     DataError
-        If the file cannot be read or does not have the shape.
-    """
-    from skimage.io import imread
+        If the file cannot be read, does not have the shape, or holds more than one value
+        beside 0 and these are not the soft edge of one class.
 
-    try:
-        mask = np.asarray(imread(path))
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as a mask ({error}); is it cut short?") from error
-    if mask.ndim == 3:
-        mask = mask[..., 0]
-    if shape is not None and mask.shape != shape:
+    Notes
+    -----
+    Soft edges, as compression or scaling leaves them, are cut at half of the range: 0.5 of
+    floats within 0..1; of integers half of 255 or, where values go beyond, of 65535 or the
+    type's largest, provided that some come within a tenth of the range's end and no more lie
+    between the ends. Other values are numbers of objects or classes, and refused.
+    """
+    mask = read_picture(path, background=0).pixels
+    if shape is not None and mask.shape[:2] != tuple(shape):
         raise DataError(f"{path} has shape {mask.shape}, its image has {shape}")
-    top = np.iinfo(mask.dtype).max if mask.dtype.kind in "ui" else 1
+    if mask.ndim == 3:
+        mask = mask[..., 0] if is_grey(mask) else _coloured(mask, path)
+    values = np.unique(mask)
+    if values[0] >= 0 and len(values[values > 0]) <= 1:
+        return mask > 0
+    top = 1 if mask.dtype.kind == "f" else _range_of(mask)
+    at_end, inside = (mask >= 0.9 * top).sum(), ((mask > 0.1 * top) & (mask < 0.9 * top)).sum()
+    is_soft = mask.dtype.kind == "f" or (at_end > 0 and inside <= at_end)
+    if not (0 <= values[0] and values[-1] <= top and is_soft):
+        raise DataError(
+            f"{path} holds {len(values)} values from {values[0]:g} to {values[-1]:g}, so it is no "
+            "mask of one class; save the objects or classes that are meant as 1, all else as 0"
+        )
     return mask > top / 2
+
+
+def _range_of(mask: np.ndarray) -> int:
+    """Return the largest value that a mask's values can have, by their size and their type."""
+    ranges = (255, 65535, np.iinfo(mask.dtype).max)
+    return next(top for top in ranges if mask.max() <= top)
+
+
+def _coloured(mask: np.ndarray, path: Path) -> np.ndarray:
+    """Read a mask of colours: black is background."""
+    colours = np.unique(mask.reshape(-1, 3), axis=0)
+    if len(colours) != 2 or colours[0].any():
+        raise DataError(
+            f"{path} holds {len(colours)} colours; a mask of one class is black and one other"
+        )
+    return mask.any(-1)
 
 
 def bernstein(count: int, degree: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..downloads import DataError, data_folder, fetch_all, fetch_record, registry
+from ..inputs.pictures import read_picture
 
 __all__ = [
     "MODELS",
@@ -280,22 +281,14 @@ def load_wse2_zenodo(folder: Path | None = None) -> list[FilmImage]:
     return images
 
 
-def _open(path: Path) -> np.ndarray:
-    from skimage.io import imread
-
-    try:
-        return np.asarray(imread(path))
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as an image ({error}); is it cut short?") from error
-
-
 def _processed(folder: Path) -> list[tuple]:
     """Read what the labelling notebook wrote: grey images and masks of 0 and 1."""
     pairs = []
     for file in folder.rglob("sample_*_image_*_full_.png"):
         sample, name = re.fullmatch(r"sample_(.+?)_image_(.+)_full_\.png", file.name).groups()
         partner = file.with_name(file.name.replace("_full_", "_mask_"))
-        grey, mask = (a[..., 0] if a.ndim == 3 else a for a in (_open(file), _open(partner)))
+        grey, mask = (read_picture(f).pixels for f in (file, partner))
+        grey, mask = (a[..., 0] if a.ndim == 3 else a for a in (grey, mask))
         if grey.shape != mask.shape:
             raise DataError(f"{file} is {grey.shape} px, its mask {mask.shape}")
         pairs.append((sample, name, grey.astype(np.uint8), mask > 0))
@@ -312,7 +305,11 @@ def _exported(folder: Path) -> list[tuple]:
     for table in folder.rglob("labels-full-wfr.csv"):
         for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
             sample, name = row["filename"].split("/")
-            export = _open(table.parent / "FullDataset" / sample / name)[..., :3]
+            file = table.parent / "FullDataset" / sample / name
+            export = read_picture(file, background=1).pixels  # a page is white
+            if export.dtype != np.uint8:
+                raise DataError(f"{file} holds {export.dtype}; the study's exports have 8 bits")
+            export = export if export.ndim == 3 else np.dstack([export] * 3)
             cropped = np.ascontiguousarray(export[crop_export(export, rule="study")])
             height, width = cropped.shape[:2]
             # In the study's order: resize in colour, the longer side cut to whole pixels, then

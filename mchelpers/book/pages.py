@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from ..inputs.page import inputs_page
 from ..record.chapter import Chapter, changed_helpers, chapters, load_record
 from ..record.files import write_together
 from ..record.machine import describe
@@ -22,8 +23,7 @@ BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 def _runs_page(root: Path) -> str:
     rows, changed, amended, machines = [], [], {}, Counter()
     for chapter in chapters(root):
-        record = load_record(chapter)
-        if record is None:
+        if (record := load_record(chapter)) is None:
             continue
         m, p, at = record["machine"], record["packages"], record["commit"] or "none"
         machine = f"{m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, GPU: {m['gpu'] or 'none'}"
@@ -63,7 +63,6 @@ def _runs_page(root: Path) -> str:
         "Executed with changes that their commit does not hold, in the helper package or in the "
         f"chapter's text: {', '.join(changed)}.\n"
     )
-    listed = "\n".join(f"- {name}" for name in sorted(machines))
     return "\n".join(
         [
             "# What ran, where, for how long\n",
@@ -78,7 +77,7 @@ def _runs_page(root: Path) -> str:
             *([dirty] if changed else []),
             *(f"Amended on {what}: {', '.join(where)}.\n" for what, where in amended.items()),
             "Machines and versions of these records:\n",
-            listed + "\n",
+            "\n".join(f"- {name}" for name in sorted(machines)) + "\n",
         ]
     )
 
@@ -105,6 +104,7 @@ def generate(root: Path) -> dict[Path, str]:
         record / "runs.md": _runs_page(root),
         record / "_verdicts.md": NOTICE + "\n" + counted,
         root / "book" / "reference" / "api.md": api_page(root, NOTICE),
+        root / "book" / "reference" / "inputs.md": inputs_page(NOTICE),
         readme: f"{before}{BEGIN}\n{counted}{END}{after}",
         **weights_page(root),
     }

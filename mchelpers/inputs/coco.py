@@ -18,7 +18,7 @@ from ..downloads import DataError
 from . import marks
 from .objects import Instance, LabelledImage, check_images
 from .polygons import mask_to_outlines
-from .rgb import as_rgb8
+from .rgb import native_rgb8
 from .run_lengths import mask_to_runs, runs_to_mask, unpack_runs
 
 __all__ = ["read_coco", "write_coco"]
@@ -64,7 +64,7 @@ def write_coco(folder: Path, images: Sequence[LabelledImage], classes: Sequence[
     for number, image in enumerate(images, 1):
         height, width = image.shape
         file = f"{image.name}.png"
-        Image.fromarray(as_rgb8(image.image)).save(folder / "images" / file, compress_level=1)
+        Image.fromarray(native_rgb8(image.image)).save(folder / "images" / file, compress_level=1)
         pixel_um = None if np.isnan(image.pixel_um) else image.pixel_um
         entry = {"id": number, "file_name": file, "width": width, "height": height}
         about.append(entry | {"group": image.group, "pixel_um": pixel_um, "parent": image.parent})

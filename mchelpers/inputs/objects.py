@@ -9,7 +9,7 @@ import numpy as np
 
 from ..downloads import is_file_name
 from .polygons import mask_to_rings, polygon_box
-from .rgb import as_rgb8
+from .rgb import native_rgb8
 
 __all__ = ["Instance", "LabelledImage", "check_images"]
 
@@ -119,7 +119,7 @@ def check_images(images: Sequence[LabelledImage], classes: Sequence[str]) -> Non
     if len(set(classes)) != len(classes) or not classes:
         raise ValueError(f"need a list of different class names, got {list(classes)}")
     for image in images:
-        as_rgb8(image.image)
+        native_rgb8(image.image)
         if unknown := set(image.categories) - set(classes):
             raise ValueError(f"{image.name} holds {sorted(unknown)}; the classes are {classes}")
         for i in image.instances:

@@ -19,7 +19,7 @@ from ..downloads import DataError
 from . import marks
 from .objects import LabelledImage, check_images
 from .polygons import bridge, outlines_to_mask, rings_to_mask
-from .rgb import as_rgb8, read_image
+from .rgb import native_rgb8, read_image
 
 __all__ = ["find_leaks", "read_yolo", "write_yolo"]
 
@@ -118,7 +118,7 @@ def write_yolo(
                     numbers_text = " ".join(f"{v:.6f}" for v in ring.ravel())
                     lines.append(f"{classes.index(i.category)} {numbers_text}\n")
             (folder / "labels" / side / f"{image.name}.txt").write_text("".join(lines))
-            picture = Image.fromarray(as_rgb8(image.image))
+            picture = Image.fromarray(native_rgb8(image.image))
             picture.save(folder / "images" / side / f"{image.name}.png", compress_level=1)
     sides = {side: f"images/{side}" for side in split}
     about = {"path": str(folder), **sides, "names": dict(enumerate(classes))}

@@ -39,7 +39,7 @@ __all__ = [
 def _check(image: np.ndarray, dose: float, most: float = np.inf) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
-            f"need (H, W, 3) uint8, got {image.shape} {image.dtype}; see instances.as_rgb8"
+            f"need (H, W, 3) uint8, got {image.shape} {image.dtype}; see inputs.rgb.as_rgb8"
         )
     if not 0 <= dose <= most:
         raise ValueError(f"need a dose from 0 to {most:g}, got {dose}")

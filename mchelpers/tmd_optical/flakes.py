@@ -15,6 +15,7 @@ import numpy as np
 
 from ..data import DataError, fetch_all, registry
 from ..inputs.objects import Instance, LabelledImage
+from ..inputs.pictures import read_picture
 from ..inputs.rgb import read_image
 
 __all__ = ["FLAKE_MATERIALS", "FlakeSet", "load_flakes"]
@@ -38,9 +39,7 @@ class FlakeSet(list):
 
 def _read_instances(path: Path, category: str, shape: tuple[int, int]) -> list[Instance]:
     """Read an instance-id mask: 0 is background (and every thick flake), 1.. the flakes."""
-    from skimage.io import imread
-
-    ids = np.asarray(imread(path))
+    ids = read_picture(path).pixels
     if ids.shape != shape:
         raise DataError(f"{path} has shape {ids.shape}, its image has {shape}")
     return [Instance.of(category, ids == n) for n in np.unique(ids) if n > 0]

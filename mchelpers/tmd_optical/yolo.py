@@ -538,7 +538,7 @@ class Detector:
 
         ``options`` are those of :func:`decode`.
         """
-        tensor, geometry = prepare(rgb.as_rgb8(frame), self.side)
+        tensor, geometry = prepare(rgb.native_rgb8(frame), self.side)
         device = next(self.network.parameters()).device
         prediction, prototypes = self.network(tensor.to(device))[0]
         return decode(prediction, prototypes, geometry, **options)

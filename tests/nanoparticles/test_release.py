@@ -168,3 +168,10 @@ def test_a_record_without_the_file_says_what_it_has(zenodo, tmp_path):
     zenodo({"something.h5": b"x"})
     with pytest.raises(data.DataError, match=r"holds no Bal_.*it has something\.h5"):
         stacks.fetch_nanoparticles(tmp_path / "here")
+
+
+def test_complex_stacks_are_refused(tmp_path, files):
+    """Exit waves are complex; their imaginary part is not dropped in silence."""
+    waves = write(tmp_path / "waves.h5", "images", np.ones((2, SIDE, SIDE), np.complex64))
+    with pytest.raises(data.DataError, match="waves.h5 holds complex64 in 'images'"):
+        stacks.load_nanoparticle_stack(waves, files[1])
