@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import augment
+from ..checks import check_image
 from ..contexts import seeded
 from ..kept import (
     CrossValidation,
@@ -69,8 +70,8 @@ class FilmNetwork(UNet):
 
 def as_tensor(images: np.ndarray) -> Tensor:
     """Turn (N, H, W) uint8 or bool into (N, 1, H, W) float32 in 0..1."""
-    images = np.asarray(images)
-    if images.ndim != 3 or images.dtype not in (np.uint8, bool):
+    images = check_image(images, "images", (3,))
+    if images.dtype not in (np.uint8, bool):
         raise ValueError(
             f"(N, H, W) uint8 or bool are needed, got {images.dtype} {images.shape}; "
             "labelling.luminance turns other pictures into lightness"
@@ -253,6 +254,7 @@ def predict_films(
     """
     found = []
     for image in images:
+        image = check_image(image)
         height, width = image.shape
         rest = [(0, -size % network.multiple) for size in (height, width)]
         padded = np.pad(image, rest, "symmetric")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..augment import symmetry
+from ..checks import check_image
 from .patches import Patches
 
 __all__ = [
@@ -200,8 +201,8 @@ def predict_coverage(
     """
     from ..train import predict
 
-    images = np.asarray(images)
-    if images.ndim != 3 or images.dtype != np.uint8:
+    images = np.ascontiguousarray(check_image(images, "images", (3,)))
+    if images.dtype != np.uint8:
         raise ValueError(f"images must be (N, H, H) uint8, got {images.dtype} {images.shape}")
     with torch.inference_mode():
         out = predict(

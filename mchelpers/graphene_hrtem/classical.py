@@ -68,8 +68,19 @@ def flat_field(image: np.ndarray) -> np.ndarray:
     -------
     (H, W) float32
         Mean 0, standard deviation 1.
+
+    Raises
+    ------
+    ValueError
+        If the fitted background is not positive everywhere, or as :func:`zscore`.
     """
-    return zscore(image / bezier_background(image))
+    background = bezier_background(image)
+    if background.min() <= 0:
+        raise ValueError(
+            f"the background falls to {background.min():.3g}, but is divided by: flat-field the "
+            "counts before anything is subtracted from them"
+        )
+    return zscore(image / background)
 
 
 def local_deviation(image: np.ndarray, detail: float = 8.0, window: float = 5.0) -> np.ndarray:

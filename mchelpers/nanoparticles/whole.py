@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import check_pixel_size_nm
 from ..whole import predict_whole
 
 if TYPE_CHECKING:
@@ -66,10 +67,17 @@ def segment(
     labels : (H, W) int32
     table : (N,) structured array
         As from :func:`mchelpers.nanoparticles.populations.measure`.
+
+    Raises
+    ------
+    ValueError
+        If the micrograph is constant, not finite or no (H, W) image, or the pixel size is
+        none in nm.
     """
     from .populations import measure, separate
     from .tiles import normalise, remove_xrays
 
+    check_pixel_size_nm(pixel_size_nm)
     clean = normalise(remove_xrays(image))
     if prepare is not None:
         clean = prepare(clean[None])[0]

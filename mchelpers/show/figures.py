@@ -13,6 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..checks import check_image, check_mask, check_pixel_size_nm
+
 if TYPE_CHECKING:
     from ..train import History
 
@@ -69,9 +71,7 @@ def grey_limits(values: np.ndarray) -> tuple[float, float]:
 
 def _draw(ax: Axes, values: np.ndarray, title: str | None = None) -> None:
     """Draw one (H, W) or (H, W, 3) array without ticks."""
-    values = np.asarray(values)
-    if np.iscomplexobj(values):
-        raise ValueError("the image is complex; show np.abs() or np.angle() of it")
+    values = check_image(values, ndim=(2, 3), finite=False)
     if values.ndim == 2:
         low, high = grey_limits(values)
         ax.imshow(values, cmap="gray", vmin=low, vmax=high)
@@ -122,7 +122,7 @@ def image(
     """
     _draw(ax, image, title)
     if mask is not None:
-        mask = _boolean(mask, np.shape(image)[:2], "mask")
+        mask = check_mask(mask, shape=np.shape(image)[:2])
         tint = np.zeros((*mask.shape, 4))
         tint[mask] = mpl.colors.to_rgba(MASK_COLOUR, 0.3)
         ax.imshow(tint)
@@ -132,22 +132,11 @@ def image(
         _scale_bar(ax, pixel_size_nm)
 
 
-def _boolean(mask: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
-    mask = np.asarray(mask)
-    if mask.dtype != bool:
-        raise ValueError(f"{name} must be boolean, got {mask.dtype}; apply a threshold first")
-    if mask.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {mask.shape}, the image has {tuple(shape)}")
-    return mask
-
-
 def _scale_bar(ax: Axes, pixel_size_nm: float) -> None:
     from matplotlib_scalebar.scalebar import ScaleBar
 
-    if pixel_size_nm <= 0:
-        raise ValueError(f"pixel_size_nm must be positive, got {pixel_size_nm}; None if unknown")
     bar = ScaleBar(
-        pixel_size_nm,
+        check_pixel_size_nm(pixel_size_nm),
         "nm",
         length_fraction=0.3,
         location="lower right",
@@ -259,8 +248,8 @@ def error_colours(mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
     ValueError
         If the arrays are not boolean or their shapes differ.
     """
-    truth = _boolean(truth, np.shape(truth), "truth")
-    mask = _boolean(mask, truth.shape, "mask")
+    truth = check_mask(truth, "truth")
+    mask = check_mask(mask, shape=truth.shape)
     names = ("true negative", "false negative", "false positive", "true positive")
     return np.array([ERRORS[n] for n in names], np.uint8)[2 * mask + truth]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import check_image, check_mask
 from .detections import Detections, mask_iou, truth
 from .objects import LabelledImage
 
@@ -43,6 +44,21 @@ SHAPE_FEATURES = (
 _WIDTH = {"colour": 9, "shape": len(SHAPE_FEATURES)}  # numbers that describe an object
 
 
+def _frame(image: np.ndarray, background: np.ndarray | None = None) -> np.ndarray:
+    """Check a frame (H, W, 3) uint8, and its background if there is one."""
+    image = check_image(image, ndim=(3,))
+    if image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"need (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    if background is not None:
+        background = check_image(background, "the background", (3,))
+        if background.shape != image.shape or background.min() < 1:
+            raise ValueError(
+                f"the background must be {image.shape} and above 0, got {background.shape} from "
+                f"{background.min():g} grey levels"
+            )
+    return image
+
+
 def fit_background(image: np.ndarray, rounds: int = 8) -> np.ndarray:
     """Fit the colour that the bare wafer has, or would have, in every pixel.
 
@@ -68,8 +84,7 @@ def fit_background(image: np.ndarray, rounds: int = 8) -> np.ndarray:
     """
     from scipy.ndimage import gaussian_filter
 
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"need (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    image = _frame(image)
     rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in image.shape[:2])
     every = max(1, min(image.shape[:2]) // 128)
     pixels = image[::every, ::every].reshape(-1, 3).astype(float)  # (N, 3)
@@ -85,9 +100,9 @@ def fit_background(image: np.ndarray, rounds: int = 8) -> np.ndarray:
     for _ in range(rounds):
         off = np.abs(pixels - fitted)
         near = (off <= reach).all(1)
-        if np.count_nonzero(near) < 50:
-            break
         some = surface[near]
+        if len(some) < 50 or np.linalg.matrix_rank(some.T @ some) < 6:  # such as one row of pixels
+            break
         weights = np.linalg.solve(some.T @ some, some.T @ pixels[near])  # (6, 3)
         fitted = surface @ weights
         spread = 1.4826 * np.median(np.abs(pixels - fitted)[near], axis=0)
@@ -105,6 +120,7 @@ def colour_contrast(image: np.ndarray, background: np.ndarray) -> np.ndarray:
     Of grey levels as the camera wrote them; its unknown gamma curve shrinks
     them against those of :func:`mchelpers.tmd_optical.optics.channel_contrast`.
     """
+    image = _frame(image, background)
     return 1 - image.astype(np.float32) / background
 
 
@@ -117,6 +133,7 @@ def colour_distance(image: np.ndarray, background: np.ndarray, blur_px: float = 
     from scipy.ndimage import gaussian_filter
     from skimage.color import rgb2lab
 
+    image = _frame(image, background)
     middle = background.mean((0, 1))
     even = np.clip(image / background * middle / 255, 0, 1)
     even = gaussian_filter(even, (blur_px, blur_px, 0))
@@ -150,6 +167,7 @@ def segment(
     from skimage.morphology import disk, h_maxima
     from skimage.segmentation import watershed
 
+    distance = check_image(distance, "the distance")
     mask = ndimage.binary_opening(distance > threshold, disk(1))
     holes, count = ndimage.label(~mask)
     sizes = np.bincount(holes.ravel(), minlength=count + 1)
@@ -183,6 +201,8 @@ def colour_features(contrast: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """
     from scipy.ndimage import distance_transform_edt
 
+    contrast = check_image(contrast, "the contrast", (3,))
+    inside = _crystal(inside, contrast.shape[:2])
     depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
     values = contrast[inside]  # (N, 3)
     sure = depth > min(2.0, 0.5 * depth.max())  # not the blurred edge
@@ -193,6 +213,14 @@ def colour_features(contrast: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return np.concatenate(
         [median, np.median(values[middle], 0) - np.median(rim, 0), (high - low) / 2]
     )
+
+
+def _crystal(inside: np.ndarray, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Check the pixels of a crystal: there must be one."""
+    inside = check_mask(inside, shape=shape)
+    if not inside.any():
+        raise ValueError("the crystal has no pixel")
+    return inside
 
 
 def shape_features(inside: np.ndarray) -> np.ndarray:
@@ -213,6 +241,7 @@ def shape_features(inside: np.ndarray) -> np.ndarray:
     """
     import cv2
 
+    inside = _crystal(inside)
     rings, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     ring = max(rings, key=len)
     area = max(cv2.contourArea(ring), 1.0)
@@ -282,6 +311,9 @@ def describe(frame: np.ndarray, found: Detections, by: str, background=None) -> 
     """
     if by not in _WIDTH:
         raise ValueError(f"crystals are named by 'colour' or 'shape', not {by!r}")
+    frame = _frame(frame)
+    if found.shape != frame.shape[:2]:
+        raise ValueError(f"objects of a frame of {found.shape} px, but it has {frame.shape[:2]}")
     contrast = None
     if by == "colour":
         background = fit_background(frame) if background is None else background

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import check_image
 from .engines import Engine
 from .objects import as_rgb8
 
@@ -85,6 +86,7 @@ def fit(frame: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, tuple[int
     """
     import cv2
 
+    frame = as_rgb8(frame)
     ratio = side / max(frame.shape[:2])
     height, width = (max(1, round(n * ratio)) for n in frame.shape[:2])
     picture = frame if ratio == 1 else cv2.resize(frame, (width, height))
@@ -214,6 +216,10 @@ def overlay(
     """
     import cv2
 
+    picture, owner, kinds = as_rgb8(picture), check_image(owner), check_image(kinds)
+    if owner.shape != kinds.shape or kinds.shape != picture.shape[:2] or kinds.dtype != np.uint8:
+        raise ValueError(f"owner and kinds (uint8) must have {picture.shape[:2]} px")
+    kinds, owner = np.ascontiguousarray(kinds), np.ascontiguousarray(owner, np.uint16)
     table = np.zeros((256, 1, 3), np.uint8)
     table[1 : 1 + len(colours), 0] = colours
     tint = cv2.applyColorMap(kinds, table)  # whatever the order of the colours

@@ -17,7 +17,7 @@ import numpy as np
 from ..metrics import redraw
 from .contrast import fit_background
 from .detections import Matches, summary
-from .objects import Instance, LabelledImage
+from .objects import Instance, LabelledImage, as_rgb8
 
 __all__ = [
     "as_contrast",
@@ -126,7 +126,8 @@ def cut_window(
     ValueError
         If the window is larger than the frame.
     """
-    if side > min(image.shape):
+    image = replace(image, image=as_rgb8(image.image))
+    if not 1 <= side <= min(image.shape):
         raise ValueError(f"a window of {side} px does not fit into a frame of {image.shape} px")
     top, left = (int(np.clip(a, 0, n - side)) for a, n in zip((top, left), image.shape))
     instances = []
@@ -154,7 +155,7 @@ def cut_window(
 
 def quarters(image: LabelledImage) -> list[LabelledImage]:
     """Cut a frame into its four quarters, square."""
-    side = min(image.shape) // 2
+    side = min(as_rgb8(image.image).shape[:2]) // 2
     return [cut_window(image, top, left, side) for top in (0, side) for left in (0, side)]
 
 
@@ -179,6 +180,8 @@ def draw_windows(
     list of LabelledImage
         An object that lies in an earlier window gets none of its own.
     """
+    if not 1 <= side <= min(as_rgb8(image.image).shape[:2]):
+        raise ValueError(f"a window of {side} px does not fit into a frame of {image.shape} px")
     corners: list[np.ndarray] = []
     for i in image.instances:
         low, extent = np.array([i.top, i.left]), np.array(i.crop.shape)
