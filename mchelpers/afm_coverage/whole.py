@@ -137,7 +137,7 @@ def pad(image: np.ndarray, layout: Layout, fill: float = 0.0) -> np.ndarray:
 
 def cut_tiles(padded: np.ndarray, layout: Layout) -> np.ndarray:
     """Cut a padded array into its overlapping tiles, row by row: (rows * columns, side, side)."""
-    padded = check_image(padded, "the padded array", finite=False)
+    padded = check_image(padded, "the padded array")
     if padded.shape != layout.padded:
         raise ValueError(f"the layout pads to {layout.padded} px, the array has {padded.shape}")
     view = np.lib.stride_tricks.sliding_window_view(padded, (layout.side, layout.side))

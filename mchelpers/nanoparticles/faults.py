@@ -61,7 +61,7 @@ BETTER_FEATURES = (
 
 def to_8bit(crop: np.ndarray) -> np.ndarray:
     """Bring a crop of a 0..1 micrograph to grey levels 0..255, as the study's image files hold."""
-    return np.rint(255 * np.clip(check_image(crop, "the crop"), 0, 1)).astype(np.uint8)
+    return np.rint(255.0 * np.clip(check_image(crop, "the crop"), 0, 1)).astype(np.uint8)
 
 
 def _crop(crop: np.ndarray) -> np.ndarray:

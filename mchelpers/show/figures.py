@@ -58,6 +58,7 @@ def style() -> None:
 
 def grey_limits(values: np.ndarray) -> tuple[float, float]:
     """Grey levels that stand for black and white: all but the 0.5 % outliers on each side."""
+    values = check_image(values, ndim=(2, 3), finite=False)
     if values.dtype == bool:
         return 0.0, 1.0
     finite = values[np.isfinite(values)]
@@ -190,6 +191,7 @@ def montage(
     ValueError
         If there is no image, or titles, masks or pixel sizes do not match.
     """
+    images = [check_image(i, ndim=(2, 3), finite=False) for i in images]
     count = len(images)
     for name, given in (("titles", titles), ("masks", masks)):
         if given is not None and len(given) != count:
@@ -198,7 +200,7 @@ def montage(
     if sizes.ndim and len(sizes) != count:
         raise ValueError(f"{len(sizes)} pixel sizes for {count} images")
     sizes = np.broadcast_to(sizes, count)
-    aspect = max(np.shape(i)[0] / np.shape(i)[1] for i in images) if count else 1.0
+    aspect = max((i.shape[0] / i.shape[1] for i in images), default=1.0)
     fig, axes = _grid(count, columns, aspect)
     for n, ax in enumerate(axes):
         title = None if titles is None else titles[n]
@@ -221,9 +223,9 @@ def steps(arrays: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     ValueError
         If there is no stage, or one is complex or not an image.
     """
-    count = len(arrays)
-    aspect = max((np.shape(a)[0] / np.shape(a)[1] for a in arrays.values()), default=1.0)
-    fig, axes = _grid(count, columns, aspect)
+    arrays = {t: check_image(a, t, ndim=(2, 3), finite=False) for t, a in arrays.items()}
+    aspect = max((a.shape[0] / a.shape[1] for a in arrays.values()), default=1.0)
+    fig, axes = _grid(len(arrays), columns, aspect)
     for ax, (title, values) in zip(axes, arrays.items(), strict=True):
         _draw(ax, values, title)
     return fig
