@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 
 __all__ = ["check_image", "check_mask", "check_pixel_size_nm"]
@@ -12,11 +10,7 @@ _LARGEST = 1e15  # squares and sums of more than that leave float32
 
 
 def check_image(
-    image: np.ndarray,
-    name: str = "the image",
-    ndim: Collection[int] = (2,),
-    least: int = 1,
-    finite: bool = True,
+    image: np.ndarray, name: str = "the image", ndim=(2,), least: int = 1, finite: bool = True
 ) -> np.ndarray:
     """Return an image as a plain array in the byte order of this machine, or say what it is not.
 
@@ -28,7 +22,7 @@ def check_image(
     name
         What the error calls it.
     ndim
-        Numbers of dimensions that it may have.
+        Numbers of dimensions that it may have; None for any, as of colours, that its user checks.
     least
         Pixels that its last two sides must have.
     finite
@@ -43,15 +37,14 @@ def check_image(
     if np.ma.is_masked(image):
         raise ValueError(f"{name} has masked pixels; fill or crop them first")
     image = np.asarray(image)
-    if image.dtype.kind == "c":
-        raise ValueError(f"{name} is complex; take np.abs() or np.angle() of it")
     if image.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers, got {image.dtype}")
-    if image.ndim not in ndim or not image.size or min(image.shape[-2:]) < least:
-        needed = " or ".join("(height, width)" if n == 2 else "(..., height, width)" for n in ndim)
-        raise ValueError(
-            f"{name} has shape {image.shape}; {needed} of {least} px or more is needed"
-        )
+        advice = "; take np.abs() or np.angle() of it" if image.dtype.kind == "c" else ""
+        raise ValueError(f"{name} is {image.dtype}, but must hold real numbers{advice}")
+    shaped = ndim is None or (image.ndim in ndim and min(image.shape[-2:], default=0) >= least)
+    if not image.size or not shaped:
+        needed = "(height, width)" if ndim is None or 2 in ndim else "(images, height, width)"
+        needed += f" of at least {least} x {least} px is needed"
+        raise ValueError(f"{name} has shape {image.shape}; {needed}")
     finite &= image.dtype.itemsize > 2 or image.dtype.kind == "f"  # others cannot be too large
     if finite and not np.isfinite(image).all():
         raise ValueError(f"{name} holds NaN or infinity; fill or crop those pixels first")
@@ -62,10 +55,7 @@ def check_image(
 
 
 def check_mask(
-    mask: np.ndarray,
-    name: str = "the mask",
-    shape: tuple[int, ...] | None = None,
-    ndim: Collection[int] = (2,),
+    mask: np.ndarray, name: str = "the mask", shape: tuple | None = None, ndim=(2,)
 ) -> np.ndarray:
     """Return a boolean mask as an array, or say what it is not (ValueError).
 
@@ -82,7 +72,7 @@ def check_mask(
     if mask.dtype != bool:
         raise ValueError(f"{name} must be boolean, got {mask.dtype}; apply a threshold first")
     if shape is not None and mask.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {mask.shape}, its image has {tuple(shape)}")
+        raise ValueError(f"{name} has shape {mask.shape}, the image has {tuple(shape)}")
     return mask
 
 

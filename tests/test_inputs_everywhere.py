@@ -108,11 +108,18 @@ arrays = st.tuples(
 )
 
 
+def stages(array):
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    return {"one": array}
+
+
 def labelled(image):
     """Wrap an array as an image with one labelled object."""
     from mchelpers.tmd_optical.objects import Instance, LabelledImage
 
-    return LabelledImage("one", image, [Instance("crystal", 2, 3, np.ones((4, 5), bool))], "run")
+    return LabelledImage("one", image, [Instance("crystal", 0, 0, np.ones((1, 1), bool))], "run")
 
 
 def one(image):
@@ -339,9 +346,10 @@ CALLS = {
     "show.figures.grey_limits": fits(),
     "show.figures.image": fits(ax=axes),
     "show.figures.montage": fits(images=pair, masks=pair),
-    "show.figures.steps": fits(arrays=lambda array: {"a": array}),
+    "show.figures.steps": fits(arrays=stages),
     "tmd_optical.coco.write_coco": fits(RGB, "u1", images=one, folder=folder, classes=["crystal"]),
     "tmd_optical.contrast.Baseline.__call__": fits(RGB, "u1", self=baseline),
+    "tmd_optical.contrast.check_frame": fits(RGB, "u1"),
     "tmd_optical.contrast.colour_contrast": fits(RGB, "u1"),
     "tmd_optical.contrast.colour_distance": fits(RGB, "u1"),
     "tmd_optical.contrast.colour_features": fits((9, 8, 3)),
@@ -361,14 +369,11 @@ CALLS = {
     "tmd_optical.corruptions.jpeg": fits(RGB, "u1", loss=20),
     "tmd_optical.corruptions.salt_and_pepper": fits(RGB, "u1", share=0.1),
     "tmd_optical.corruptions.white_balance": fits(RGB, "u1", stops=0.2),
-    "tmd_optical.detections.Detections.of": fits(STACK, "b1", classes=[0, 0]),
     "tmd_optical.live.fit": fits(RGB, "u1", side=64),
-    "tmd_optical.live.overlay": fits(RGB, "u1", colours=[(255, 0, 0)], lines=[("a", (0, 9, 9))]),
     "tmd_optical.objects.as_rgb8": fits(RGB, "u1"),
     "tmd_optical.objects.write_yolo": fits(
         RGB, "u1", images=one, split={"train": [0]}, classes=["crystal"], folder=folder
     ),
-    "tmd_optical.objects.augmented_copies": fits(RGB, "u1", images=several),
     "tmd_optical.objects.check_images": fits(RGB, "u1", images=one, classes=["crystal"]),
     "tmd_optical.stage.Stage.__init__": fits(RGB, "u1", window=(20, 30)),
     "tmd_optical.transfer.as_contrast": fits(RGB, "u1", image=labelled),
@@ -377,13 +382,13 @@ CALLS = {
         RGB, "u1", image=labelled, side=16, empty=2, rng=np.random.default_rng(0)
     ),
     "tmd_optical.transfer.quarters": fits(RGB, "u1", image=labelled),
-    "tmd_optical.yolo.prepare": fits(RGB, "u1", side=64),
     "whole.predict_whole": fits(network=network, tile=32, halo=32),
 }
 COVERAGES = "one number an image, no image"
 POSITIONS = "positions of atoms"
 TRAINS = "trains; its arrays pass through as_tensor, as_rgb8 or check_images first"
 SIMULATES = "its source is in the key of kept simulated images, which a check would make anew"
+KEPT = "its source is in the key of kept trainings, which a check would make anew"
 OBJECTS = "compares objects; looks at no pixel of the image"
 LEFT_OUT = {
     **dict.fromkeys(
@@ -428,6 +433,10 @@ LEFT_OUT = {
     "tmd_optical.screens.VirtualScreen.show": "needs Xvfb",
     "tmd_optical.screens.Window.__call__": "needs a display",
     "tmd_optical.yolo.Detector.__call__": "needs a trained network; as_rgb8 is its first step",
+    "tmd_optical.live.overlay": "draws what owners() made of the same frame",
+    "tmd_optical.detections.Detections.of": KEPT,
+    "tmd_optical.objects.augmented_copies": "turns what check_images or write_yolo let through",
+    "tmd_optical.yolo.prepare": KEPT,
     "tmd_optical.yolo.detect": "calls a Detector for each image",
 }
 
@@ -489,7 +498,7 @@ def drawn(name, choices, luck):
             flaw = "none"
             if argument in MASKS and len(shape) > len(best_shape) - (best_shape == RGB):
                 shape = shape[:2]
-            if argument == "inside" or name.endswith("overlay"):
+            if argument == "inside":
                 shape = shape[:2]
             if name.endswith(("fit_pixels", "best_masks")):
                 shape = shape[:1] + shape[2:]

@@ -83,8 +83,8 @@ def features(
     """
     from ..train import predict
 
-    patches = check_image(patches, "patches", (3,))
-    if patches.dtype != np.uint8:
+    patches = check_image(patches, "patches", None)
+    if patches.ndim != 3 or patches.dtype != np.uint8:
         raise ValueError(f"patches must be (N, H, W) uint8, got {patches.dtype} {patches.shape}")
     grey = torch.from_numpy(np.ascontiguousarray(patches))[:, None]
     return predict(encoder, grey, batch_size=batch_size, device=device).numpy()

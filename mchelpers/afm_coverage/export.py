@@ -58,9 +58,9 @@ def export_page(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    rgb = check_image(rgb, ndim=(3,))
+    rgb = check_image(rgb, ndim=None)
     check_pixel_size_nm(pixel_size_nm)
-    if rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"need a (height, width, 3) uint8 image, got {rgb.dtype} {rgb.shape}")
     height, width = rgb.shape[:2]
     size = max(11, round(height / 32))  # of letters

@@ -19,14 +19,7 @@ from torch import Tensor, nn
 from .. import augment
 from ..checks import check_image
 from ..contexts import seeded
-from ..kept import (
-    CrossValidation,
-    cross_validate,
-    find_file,
-    half,
-    load_tensors,
-    save_tensors,
-)
+from ..kept import CrossValidation, cross_validate, find_file, half, load_tensors, save_tensors
 from ..key import fingerprint
 from ..models import UNet, bce_dice
 from ..record.machine import describe_device
@@ -70,8 +63,8 @@ class FilmNetwork(UNet):
 
 def as_tensor(images: np.ndarray) -> Tensor:
     """Turn (N, H, W) uint8 or bool into (N, 1, H, W) float32 in 0..1."""
-    images = check_image(images, "images", (3,))
-    if images.dtype not in (np.uint8, bool):
+    images = check_image(images, "images", None)
+    if images.ndim != 3 or images.dtype not in (np.uint8, bool):
         raise ValueError(
             f"(N, H, W) uint8 or bool are needed, got {images.dtype} {images.shape}; "
             "labelling.luminance turns other pictures into lightness"

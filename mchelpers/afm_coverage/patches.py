@@ -170,8 +170,8 @@ def frames(
 
 
 def _check(image: np.ndarray, mask: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    image = check_image(image, f"image {number}")
-    if image.dtype != np.uint8:
+    image = check_image(image, f"image {number}", None)
+    if image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError(
             f"image {number} is {image.dtype} {image.shape}; patches are cut from (H, W) uint8 "
             "(labelling.luminance turns colours into lightness)"
@@ -220,11 +220,7 @@ def _sample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, scale: flo
 
 
 def split_conditions(
-    samples: np.ndarray,
-    conditions: np.ndarray,
-    validation: int = 5,
-    test: int = 6,
-    seed: int = 0,
+    samples: np.ndarray, conditions: np.ndarray, validation: int = 5, test: int = 6, seed: int = 0
 ) -> Split:
     """Split micrographs so that no growth condition, and no sample, is on two sides.
 

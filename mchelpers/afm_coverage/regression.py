@@ -179,10 +179,7 @@ def mse(predicted: Tensor, coverage: Tensor) -> Tensor:
 
 
 def predict_coverage(
-    network: nn.Module,
-    images: np.ndarray,
-    batch_size: int = 16,
-    device: str | torch.device = "cpu",
+    network: nn.Module, images: np.ndarray, batch_size: int = 16, device: str | torch.device = "cpu"
 ) -> np.ndarray:
     """Predict the coverage of patches.
 
@@ -201,8 +198,8 @@ def predict_coverage(
     """
     from ..train import predict
 
-    images = np.ascontiguousarray(check_image(images, "images", (3,)))
-    if images.dtype != np.uint8:
+    images = np.ascontiguousarray(check_image(images, "images", None))
+    if images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError(f"images must be (N, H, H) uint8, got {images.dtype} {images.shape}")
     with torch.inference_mode():
         out = predict(

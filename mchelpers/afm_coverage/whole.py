@@ -331,10 +331,7 @@ def sliding(
 
     def blended(image):
         if -(-(side - min(image.shape)) // 2) >= min(image.shape):
-            raise ValueError(
-                f"an image of {image.shape} px cannot be mirrored up to a tile of {side} px: "
-                "enlarge it, or take smaller tiles"
-            )
+            raise ValueError(f"{image.shape} px cannot be mirrored up to {side} px: enlarge it")
         return sliding_window_inference(
             torch.from_numpy(image)[None, None],
             roi_size=(side, side),

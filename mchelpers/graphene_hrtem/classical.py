@@ -228,7 +228,10 @@ def f1_by_threshold(
 
 
 def _rest(fold: np.ndarray, count: int) -> np.ndarray:
-    return np.setdiff1d(np.arange(count), fold)
+    rest = np.setdiff1d(np.arange(count), fold)
+    if not len(rest):
+        raise ValueError(f"a fold holds all {count} images; none is left to fit on")
+    return rest
 
 
 def threshold_masks(

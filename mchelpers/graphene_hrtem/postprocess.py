@@ -115,6 +115,8 @@ def tidy_cross_fitted(
     masks, chosen = np.zeros(truth.shape, bool), []
     for test in folds:
         others = np.setdiff1d(np.arange(len(truth)), test)
+        if not len(others):
+            raise ValueError(f"a fold holds all {len(truth)} images; none is left to fit on")
         chosen.append(tried[int(scores[:, others].mean(1).argmax())])
         masks[test] = tidy(logits[test], **chosen[-1])
     return masks, chosen

@@ -73,6 +73,10 @@ def _dataset(path: Path, key: str) -> h5py.Dataset:
         found = ", ".join(file) or "nothing"
         file.close()
         raise DataError(f"{path} holds no dataset {key!r}; it has {found}")
+    if file[key].dtype.kind not in "biuf":
+        kind = file[key].dtype
+        file.close()
+        raise DataError(f"{path} holds {kind}, not real numbers; save np.abs() of complex ones")
     return file[key]
 
 

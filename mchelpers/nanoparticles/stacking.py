@@ -29,8 +29,7 @@ __all__ = [
 LAYER_NM = 0.3505
 """Spacing of the close-packed layers of CdSe, c / 2 of wurtzite."""
 
-PIXEL_SIZES_NM = (0.004, 0.07)
-"""Between these an image shows the layers, and its transform fits into memory."""
+PIXEL_SIZES_NM = (0.004, 0.07)  # shows the layers, and the transform fits into memory
 
 _FRACTIONS = (0.0, 1 / 2, 1 / 3, -1 / 3)  # cycles per layer; see two_crystals
 _KINDS = ((0, 1), (2,), (3,))  # wurtzite, zinc blende, and the same mirrored

@@ -233,6 +233,8 @@ def cut(
     names = [m.name for m in micrographs]
     if not micrographs or len(set(names)) < len(names):
         raise ValueError(f"micrographs must be one or more, each with its own name, got {names}")
+    for m in micrographs:
+        check_image(m.image, m.name, finite=False)
     small = [f"{m.name} {m.image.shape}" for m in micrographs if min(m.image.shape) < size]
     if small:
         raise ValueError(f"smaller than a tile of {size} px: {', '.join(small)}")

@@ -67,12 +67,6 @@ def segment(
     labels : (H, W) int32
     table : (N,) structured array
         As from :func:`mchelpers.nanoparticles.populations.measure`.
-
-    Raises
-    ------
-    ValueError
-        If the micrograph is constant, not finite or no (H, W) image, or the pixel size is
-        none in nm.
     """
     from .populations import measure, separate
     from .tiles import normalise, remove_xrays

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..checks import check_image
 from ..metrics import redraw
 from . import images as optical
 from . import optics, runs, scenes
+from .contrast import check_frame
 from .detections import Matches, summary
 from .objects import Instance, LabelledImage
 
@@ -38,11 +38,7 @@ __all__ = [
 
 
 def _check(image: np.ndarray, dose: float, most: float = np.inf) -> np.ndarray:
-    image = check_image(image, ndim=(3,))
-    if image.dtype != np.uint8 or image.shape[2] != 3:
-        raise ValueError(
-            f"need (H, W, 3) uint8, got {image.shape} {image.dtype}; see instances.as_rgb8"
-        )
+    image = check_frame(image)
     if not 0 <= dose <= most:
         raise ValueError(f"need a dose from 0 to {most:g}, got {dose}")
     return image

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import check_image
 from .objects import LabelledImage
 
 __all__ = [
@@ -84,8 +83,6 @@ class Detections:
 
         ``masks`` is (n, H, W) bool, also for n = 0, for an image has a size.
         """
-        if np.size(masks):
-            masks = check_image(masks, "masks", (3,))
         masks = np.asarray(masks, bool)
         scores = np.ones(len(masks)) if scores is None else np.asarray(scores)
         if masks.ndim != 3 or len(scores) != len(masks) or not np.isfinite(scores).all():

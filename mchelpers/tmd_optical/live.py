@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import check_image
 from .engines import Engine
 from .objects import as_rgb8
 
@@ -216,10 +215,6 @@ def overlay(
     """
     import cv2
 
-    picture, owner, kinds = as_rgb8(picture), check_image(owner), check_image(kinds)
-    if owner.shape != kinds.shape or kinds.shape != picture.shape[:2] or kinds.dtype != np.uint8:
-        raise ValueError(f"owner and kinds (uint8) must have {picture.shape[:2]} px")
-    kinds, owner = np.ascontiguousarray(kinds), np.ascontiguousarray(owner, np.uint16)
     table = np.zeros((256, 1, 3), np.uint8)
     table[1 : 1 + len(colours), 0] = colours
     tint = cv2.applyColorMap(kinds, table)  # whatever the order of the colours

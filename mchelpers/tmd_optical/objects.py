@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import check_image
 from ..data import DataError, Split
 from ..downloads import stays_inside
 from .polygons import bridge, mask_to_rings, polygon_box, rings_to_mask
@@ -138,7 +137,9 @@ def as_rgb8(frame: np.ndarray) -> np.ndarray:
     ValueError
         If the frame is empty, has another shape or type, or is partly transparent.
     """
-    frame = check_image(frame, "the frame", (2, 3))
+    frame = np.asarray(frame)
+    if not frame.size or frame.ndim not in (2, 3):
+        raise ValueError(f"not an image: shape {frame.shape}")
     if frame.dtype == np.uint16:
         frame = (frame >> 8).astype(np.uint8)
     if frame.dtype != np.uint8:
@@ -183,7 +184,7 @@ def augmented_copies(
                 array = np.rot90(array, quarters)
                 return np.ascontiguousarray(array[:, ::-1] if flip else array)
 
-            image = np.clip(move(as_rgb8(original.image)) * gain, 0, 255).round().astype(np.uint8)
+            image = np.clip(move(original.image) * gain, 0, 255).round().astype(np.uint8)
             instances = [
                 replace(
                     Instance.of(i.category, move(i.mask(original.shape))),

@@ -456,7 +456,6 @@ def prepare(frame: np.ndarray, side: int, square: bool = False) -> tuple[Tensor,
         For :func:`decode`.
     """
     letterbox = ultralytics().data.augment.LetterBox
-    frame = as_rgb8(frame)
     box = letterbox((side, side), auto=not square, stride=32)(image=frame)
     tensor = torch.from_numpy(box).permute(2, 0, 1)[None].float().div_(255)  # (1, 3, h, w)
     return tensor, Geometry(box.shape[:2], frame.shape[:2])
@@ -539,7 +538,7 @@ class Detector:
 
         ``options`` are those of :func:`decode`.
         """
-        tensor, geometry = prepare(frame, self.side)
+        tensor, geometry = prepare(as_rgb8(frame), self.side)
         device = next(self.network.parameters()).device
         prediction, prototypes = self.network(tensor.to(device))[0]
         return decode(prediction, prototypes, geometry, **options)

@@ -168,3 +168,10 @@ def test_a_record_without_the_file_says_what_it_has(zenodo, tmp_path):
     zenodo({"something.h5": b"x"})
     with pytest.raises(data.DataError, match=r"holds no Bal_.*it has something\.h5"):
         stacks.fetch_nanoparticles(tmp_path / "here")
+
+
+def test_complex_images_are_refused(tmp_path, files, arrays):
+    """Of an exit wave only the real part would be kept."""
+    path = write(tmp_path / "c.h5", "images", arrays[0].astype(np.complex64))
+    with pytest.raises(data.DataError, match=r"c.h5 holds complex64.*np.abs\(\)"):
+        stacks.load_nanoparticle_stack(path, files[1])
