@@ -10,7 +10,7 @@ _LARGEST = 1e15  # squares and sums of more than that leave float32
 
 
 def check_image(
-    image: np.ndarray, name: str = "the image", ndim=(2,), least: int = 1, finite: bool = True
+    image: np.ndarray, name: str = "the image", ndim=(2,), least=1, finite=True, floating=False
 ) -> np.ndarray:
     """Return an image as a plain array in the byte order of this machine, or say what it is not.
 
@@ -27,6 +27,8 @@ def check_image(
         Pixels that its last two sides must have.
     finite
         Refuse NaN, infinity and magnitudes above 1e15.
+    floating
+        Turn integers and booleans into float64.
 
     Raises
     ------
@@ -50,6 +52,8 @@ def check_image(
         raise ValueError(f"{name} holds NaN or infinity; fill or crop those pixels first")
     if finite and max(-float(image.min()), float(image.max())) > _LARGEST:
         raise ValueError(f"{name} holds values beyond {_LARGEST:g}; bring it to smaller units")
+    if floating and image.dtype.kind != "f":
+        return image.astype(np.float64)
     wider = {"e": np.float32, "g": np.float64}
     return image.astype(wider.get(image.dtype.char, image.dtype.newbyteorder("=")), copy=False)
 

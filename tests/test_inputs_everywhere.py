@@ -109,9 +109,6 @@ arrays = st.tuples(
 
 
 def stages(array):
-    import matplotlib.pyplot as plt
-
-    plt.close("all")
     return {"one": array}
 
 
@@ -210,7 +207,6 @@ def folder():
 def axes():
     import matplotlib.pyplot as plt
 
-    plt.close("all")
     return plt.figure().add_subplot()
 
 
@@ -301,7 +297,6 @@ CALLS = {
     "graphene_hrtem.reduction.encode_runs": fits(kind="b1"),
     "graphene_hrtem.reduction.lattice_lost": fits(STACK, "b1"),
     "graphene_hrtem.scores.auc_per_image": fits(STACK),
-    "graphene_hrtem.scores.macro": fits(STACK, "b1"),
     "graphene_hrtem.scores.oracle_threshold": fits(STACK, steps=4),
     "graphene_hrtem.scores.surface_dice": fits(STACK, "b1", tolerance_px=2.0),
     "metrics.check_masks": fits(STACK, "b1"),
@@ -434,6 +429,7 @@ LEFT_OUT = {
     "tmd_optical.screens.Window.__call__": "needs a display",
     "tmd_optical.yolo.Detector.__call__": "needs a trained network; as_rgb8 is its first step",
     "tmd_optical.live.overlay": "draws what owners() made of the same frame",
+    "graphene_hrtem.scores.macro": KEPT,
     "tmd_optical.detections.Detections.of": KEPT,
     "tmd_optical.objects.augmented_copies": "turns what check_images or write_yolo let through",
     "tmd_optical.yolo.prepare": KEPT,
@@ -482,6 +478,7 @@ NOT_FINITE = {  # function -> what its NaN says
     "graphene_hrtem.lattice.bragg_radius": "no lattice",
     "graphene_hrtem.reduction.lattice_lost": "no clean pixel",
     "graphene_hrtem.scores.auc_per_image": "one class only",
+    "nanoparticles.regions.crop": "what the image holds there",
 }
 
 
@@ -512,8 +509,10 @@ def drawn(name, choices, luck):
 
 def called(name, given):
     """Call a function by its name."""
+    import matplotlib.pyplot as plt
     import torch
 
+    plt.close("all")
     torch.manual_seed(0)
     others = {k: v() if callable(v) else v for k, v in CALLS[name][2].items() if k not in given}
     module = name

@@ -86,7 +86,7 @@ def features(
     patches = check_image(patches, "patches", None)
     if patches.ndim != 3 or patches.dtype != np.uint8:
         raise ValueError(f"patches must be (N, H, W) uint8, got {patches.dtype} {patches.shape}")
-    grey = torch.from_numpy(np.ascontiguousarray(patches))[:, None]
+    grey = torch.from_numpy(np.require(patches, requirements=["C", "W"]))[:, None]
     return predict(encoder, grey, batch_size=batch_size, device=device).numpy()
 
 

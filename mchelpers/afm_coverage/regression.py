@@ -198,7 +198,7 @@ def predict_coverage(
     """
     from ..train import predict
 
-    images = np.ascontiguousarray(check_image(images, "images", None))
+    images = np.require(check_image(images, "images", None), requirements=["C", "W"])
     if images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError(f"images must be (N, H, H) uint8, got {images.dtype} {images.shape}")
     with torch.inference_mode():

@@ -374,7 +374,7 @@ def rescale(
     from scipy.ndimage import gaussian_filter
 
     # One pixel of NaN would spoil every tile that sees it.
-    image = np.ascontiguousarray(check_image(image), np.float32)
+    image = np.require(check_image(image), np.float32, ["C", "W"])
     if shape is None:
         shape = (round(image.shape[0] * scale), round(image.shape[1] * scale))
     if min(shape) < 1:

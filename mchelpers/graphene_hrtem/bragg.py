@@ -150,7 +150,7 @@ def weighted_spectrum(image: np.ndarray, blur: float = 2.0) -> np.ndarray:
 
 def _half_plane(half: np.ndarray, width: int) -> np.ndarray:
     """Check a half plane of Fourier amplitudes of an image so wide."""
-    half = check_image(half, "the half plane")
+    half = check_image(half, "the half plane", floating=True)
     if half.shape[1] != width // 2 + 1:
         raise ValueError(f"an image {width} px wide has no half plane of shape {half.shape}")
     return half

@@ -269,7 +269,7 @@ def otsu_masks(scores: np.ndarray) -> np.ndarray:
     """Split each map (N, H, W) where Otsu's method parts its two populations."""
     from skimage.filters import threshold_otsu
 
-    scores = check_image(scores, "scores", (3,))
+    scores = check_image(scores, "scores", (3,), floating=True)
     return np.stack([score > threshold_otsu(score) for score in scores])
 
 

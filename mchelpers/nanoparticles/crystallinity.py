@@ -108,6 +108,8 @@ def fourier_mask(
     from skimage.filters import threshold_otsu
 
     envelope = fourier_envelope(image, inner, outer, smooth_px)
+    if envelope.max() > 1e12:  # Otsu's method squares it
+        envelope /= envelope.max()
     return envelope > threshold_otsu(envelope)
 
 
@@ -280,7 +282,8 @@ def best_threshold(maps: np.ndarray, masks: np.ndarray, steps: int = 1000) -> tu
     ValueError
         If the shapes differ or no pixel is labelled.
     """
-    maps, masks = check_image(maps, "maps", (3,)), check_mask(masks, "masks", ndim=(3,))
+    maps = check_image(maps, "maps", (3,), floating=True)
+    masks = check_mask(masks, "masks", ndim=(3,))
     if maps.shape != masks.shape or not masks.any():
         raise ValueError(f"need labelled pixels and equal shapes, got {maps.shape}, {masks.shape}")
     levels = np.unique(np.quantile(maps[:, ::4, ::4], np.linspace(0, 1, steps)))

@@ -167,7 +167,7 @@ def truth_class(
     ValueError
         If the instances name a particle that is not in the list.
     """
-    inside = crop(instances, region)[region.mask]
+    inside = crop(check_image(instances, "instances"), region)[region.mask]
     if inside.dtype.kind not in "iub" or inside.min(initial=0) < 0:
         raise ValueError(f"instances must be whole numbers from 0 on, got {inside.dtype}")
     if inside.max(initial=0) > len(particles):

@@ -127,7 +127,7 @@ def image(
         tint = np.zeros((*mask.shape, 4))
         tint[mask] = mpl.colors.to_rgba(MASK_COLOUR, 0.3)
         ax.imshow(tint)
-        if mask.any() and not mask.all():  # an outline needs both sides
+        if mask.any() and not mask.all() and min(mask.shape) > 1:  # an outline needs two sides
             ax.contour(mask, [0.5], colors=MASK_COLOUR, linewidths=1.2)
     if pixel_size_nm is not None and not np.isnan(pixel_size_nm):
         _scale_bar(ax, pixel_size_nm)

@@ -199,7 +199,7 @@ def colour_features(contrast: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
     inside = _crystal(inside, np.shape(contrast)[:2])
     depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
-    values = check_image(contrast, "the contrast", (3,))[inside]  # (N, 3)
+    values = check_image(contrast, ndim=(3,), floating=True)[inside]  # (N, 3)
     sure = depth > min(2.0, 0.5 * depth.max())  # not the blurred edge
     depth, values = depth[sure], values[sure]
     middle = depth >= np.median(depth)
