@@ -310,8 +310,8 @@ class Run:
             A figure; or rows, one mapping each, as for ``show.table``.
         path
             A figure goes to ``.png``, ``.pdf`` or ``.svg``, which hold the provenance in a field
-            (Description; Subject of a PDF); rows go to ``.csv``, below lines that begin with
-            ``# ``. A file that is there is replaced, once the new one is whole.
+            (Description; Subject of a PDF); rows go to ``.csv``, below lines that begin
+            with ``#``. A file that is there is replaced, once the new one is whole.
         dpi
             Pixels per inch of a figure.
 

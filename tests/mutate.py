@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_name("mutants.yml")
-PASSED, FAILED = 100, 101  # 1 is what a process ends with where this script itself is wrong
+PASSED, FAILED = "0", "1"  # pytest's verdicts
 # Imported once and for all, which takes longer than most tests; each test runs in a fork.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["hypothesis", "skimage.measure", "sklearn.ensemble", "torch"])
@@ -36,7 +36,7 @@ def mutated(mutant: dict, folder: Path = ROOT) -> tuple[Path, str, str]:
         If the text that is to be changed does not stand there exactly once.
     """
     file = folder / "mchelpers" / mutant["file"]
-    text = file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
     if text.count(mutant["old"]) != 1:
         raise ValueError(f"{mutant['name']}: {mutant['file']} must hold `old` exactly once")
     return file, text, text.replace(mutant["old"], mutant["new"])
@@ -54,7 +54,7 @@ def copy(folder: Path) -> Path:
 
 
 def run_here(folder: Path, tests: list[str]) -> None:
-    """Run tests with the package of a copy, and end this process with 100 + pytest's verdict."""
+    """Run tests with the package of a copy, and write pytest's verdict down there."""
     os.chdir(folder)
     sys.stdout = sys.stderr = open("pytest.txt", "w")
     sys.path.insert(0, str(folder))
@@ -64,15 +64,19 @@ def run_here(folder: Path, tests: list[str]) -> None:
     import mchelpers
 
     assert Path(mchelpers.__file__).is_relative_to(folder), "the package is not the copy's"
-    sys.exit(PASSED + pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
+    verdict = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests])
+    Path("verdict.txt").write_text(str(int(verdict)))
 
 
-def run(folder: Path, tests: list[str]) -> tuple[int, str]:
-    """Run tests in a process of their own: how it ended, and what it printed."""
+def run(folder: Path, tests: list[str]) -> tuple[str, str]:
+    """Run tests in a process of their own: the verdict, "" if it died, and what it printed."""
+    # In a file, for two threads that ask for the exit codes of such processes disturb each other.
+    written = folder / "verdict.txt"
+    written.write_text("")
     process = FORKS.Process(target=run_here, args=(folder, tests))
     process.start()
     process.join()
-    return process.exitcode, (folder / "pytest.txt").read_text()
+    return written.read_text(), (folder / "pytest.txt").read_text()
 
 
 def fault(mutant: dict, folder: Path) -> str | None:
@@ -82,9 +86,10 @@ def fault(mutant: dict, folder: Path) -> str | None:
     except ValueError as error:
         return str(error)
     file.write_text(wrong, encoding="utf-8")
-    code, shown = run(folder, mutant["test"].split())
+    verdict, shown = run(folder, mutant["test"].split())
     file.write_text(text, encoding="utf-8")
-    return None if code == FAILED else f"{mutant['name']}: survived, {shown.splitlines()[-1]}"
+    _, _, last = shown.strip().rpartition("\n")
+    return None if verdict == FAILED else f"{mutant['name']}: survived, {last}"
 
 
 def main() -> int:
@@ -95,8 +100,8 @@ def main() -> int:
     mutants = [m for m in yaml.safe_load(LIST.read_text()) if given.part in m["name"]]
     with tempfile.TemporaryDirectory() as above, ThreadPoolExecutor(given.n) as pool:
         folders = [copy(Path(above).resolve() / str(number)) for number in range(given.n)]
-        code, shown = run(folders[0], sorted({t for m in mutants for t in m["test"].split()}))
-        if code != PASSED or "skipped" in shown:
+        verdict, shown = run(folders[0], sorted({t for m in mutants for t in m["test"].split()}))
+        if verdict != PASSED or "skipped" in shown:
             print(f"{shown}\nWithout a mutant all these tests must run and pass.")
             return 1
         free = SimpleQueue()

@@ -22,7 +22,9 @@ def test_a_mutant_is_whole_and_other_code_that_compiles(mutant):
         assert (ROOT / test.partition("::")[0]).exists(), test
 
 
-def test_old_text_that_is_not_there_once_is_named():
-    for old in ("no such text", "import"):
-        with pytest.raises(ValueError, match="m: metrics.py must hold `old` exactly once"):
-            mutated({"name": "m", "file": "metrics.py", "old": old, "new": ""})
+@pytest.mark.parametrize(
+    ("file", "old"), [("metrics.py", "no such text"), ("metrics.py", "import"), ("gone.py", "x")]
+)
+def test_old_text_that_is_not_there_once_is_named(file, old):
+    with pytest.raises(ValueError, match=f"m: {file} must hold `old` exactly once"):
+        mutated({"name": "m", "file": file, "old": old, "new": ""})
