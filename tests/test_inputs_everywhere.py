@@ -580,3 +580,14 @@ def test_any_array_gives_an_answer_or_one_sentence(name, tmp_path, monkeypatch):
 
     check()
     assert answered, "nothing was ever answered"
+
+
+@pytest.mark.parametrize("name", [n for n in CALLS if "pixel_size_nm" in CALLS[n][2]])
+@pytest.mark.parametrize("size", [0, -0.02, np.nan, np.inf, 2e-11])
+def test_a_pixel_size_that_is_none_is_refused(name, size):
+    shape, kind, others = CALLS[name]
+    luck = np.random.default_rng(0)
+    wanted = functions()[name]
+    given = {a: filled(shape, "b1" if a in MASKS else kind, "noise", luck) for a in wanted}
+    with pytest.raises(ValueError, match="pixel_size_nm must be"):
+        called(name, {**given, "pixel_size_nm": size})
