@@ -22,8 +22,8 @@ CLOSING = 5  # seconds to end in
 ABSENT = (
     "AFMReader", "abtem", "ase", "ax", "h5py", "imagecodecs", "ipywidgets", "IPython", "jupytext",
     "matplotlib_scalebar", "monai", "mss", "nbclient", "nbformat", "onnx", "onnxruntime",
-    "openvino", "pooch", "psutil", "rsciio", "safetensors", "segmentation_models_pytorch", "timm", "tqdm",
-    "ultralytics", "yaml",
+    "openvino", "pooch", "psutil", "rsciio", "safetensors", "segmentation_models_pytorch", "timm",
+    "tqdm", "ultralytics", "yaml",
 )  # fmt: skip
 
 
