@@ -99,12 +99,22 @@ def run_folder() -> Path:
 
 def autocast(device: torch.device) -> torch.autocast:
     """Compute in bfloat16 where the device is fast at it, else in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=_is_fast_at_bfloat16(device))
+
+
+def _is_fast_at_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        flags = Path("/proc/cpuinfo")
-        fast = flags.exists() and "avx512_bf16" in flags.read_text()
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+        return torch.cuda.is_bf16_supported()
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and "avx512_bf16" in flags.read_text()
+
+
+def _layout(device: torch.device) -> torch.memory_format:
+    """Order images in memory as a training step is fastest.
+
+    On processors without bfloat16, channels last takes up to 1.4 times as long (U-Net, U-Net++).
+    """
+    return torch.channels_last if _is_fast_at_bfloat16(device) else torch.contiguous_format
 
 
 def learning_rate(settings: Fit, step: int, steps_per_epoch: int) -> float:
@@ -223,7 +233,8 @@ def fit(
         raise ValueError("early stopping (patience) needs a validate function")
     device = torch.device(device)
     images, targets = images.to(device), targets.to(device)
-    model.to(device, memory_format=torch.channels_last)
+    layout = _layout(device)
+    model.to(device, memory_format=layout)
     optimizer = torch.optim.AdamW(
         model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
     )
@@ -256,7 +267,7 @@ def fit(
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(settings, step, steps_per_epoch)
                 with autocast(device):
-                    logits = model(batch.contiguous(memory_format=torch.channels_last))
+                    logits = model(batch.contiguous(memory_format=layout))
                 value = loss(logits.float(), target)
                 optimizer.zero_grad()
                 value.backward()

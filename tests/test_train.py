@@ -101,7 +101,8 @@ def by_hand(task, settings, validate):
     """Train as :func:`mchelpers.train.fit` does, with copies of all weights at every turn."""
     torch.manual_seed(0)
     network, (images, labels) = NETWORK(norm=True), task
-    network.to(memory_format=torch.channels_last)
+    layout = train._layout(torch.device("cpu"))
+    network.to(memory_format=layout)
     adam = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=0, fused=True)
     generator = torch.Generator().manual_seed(settings.seed)
     averaged, best, step, losses, values = copied(network), (np.inf, 0, {}), 0, [], []
@@ -110,7 +111,7 @@ def by_hand(task, settings, validate):
         losses.append(0.0)
         for picked in torch.randperm(len(images), generator=generator).split(settings.batch_size):
             with train.autocast(torch.device("cpu")):
-                logits = network(images[picked].contiguous(memory_format=torch.channels_last))
+                logits = network(images[picked].contiguous(memory_format=layout))
             loss = train.cross_entropy(logits.float(), labels[picked])
             adam.zero_grad()
             loss.backward()

@@ -47,6 +47,7 @@ def _run_cells(chapter: Chapter, tier: str, results: Path, folder: Path, more: d
         "MCHELPERS_RESULTS": str(results),
         # the helper whose hash is recorded is the one that runs
         "PYTHONPATH": python_path(chapter.root, results.parent),
+        "PYTHONHASHSEED": "0",  # sets of words come in one order
         **more,
     }
     client = NotebookClient(

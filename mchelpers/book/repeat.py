@@ -144,22 +144,21 @@ def other_cells(first, again, elsewhere: bool = False) -> list[dict]:
 
 
 def _shown(outputs: list) -> list:
-    """Take outputs as a reader sees them.
+    """Take outputs as a reader sees them: what was printed, then all that was shown.
 
     Pictures are their pixels, for they also name their commit; a widget's random name and the
-    seconds of a progress bar do not count.
+    seconds of a progress bar do not count, nor where a kernel's buffer broke a text in two.
     """
     from PIL import Image
 
-    shown = []
-    for output in outputs:
-        output = {**output, "data": {k: v for k, v in output.get("data", {}).items() if k != VIEW}}
-        if "text" in output:
-            output["text"] = BAR_SECONDS.sub(r"\1", CELL_FILE.sub("cell", output["text"]))
-        if "image/png" in output["data"]:
-            with Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))) as picture:
-                output["data"]["image/png"] = (picture.size, picture.convert("RGBA").tobytes())
-        shown.append(output)
+    said = sorted((o for o in outputs if "text" in o), key=lambda o: o["name"])
+    shown = [BAR_SECONDS.sub(r"\1", CELL_FILE.sub("cell", "".join(o["text"] for o in said)))]
+    for output in (o for o in outputs if "text" not in o):
+        data = {k: v for k, v in output.get("data", {}).items() if k != VIEW}
+        if "image/png" in data:
+            with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
+                data["image/png"] = (picture.size, picture.convert("RGBA").tobytes())
+        shown.append({**output, "data": data})
     return shown
 
 

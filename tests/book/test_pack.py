@@ -177,7 +177,7 @@ def test_every_dependency_is_there_or_known_to_be_absent():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     modules = {
         "ax-platform": "ax", "ipython": "IPython", "matplotlib-scalebar": "matplotlib_scalebar",
-        "onnx": "onnx", "pyyaml": "yaml", "segmentation-models-pytorch":
+        "onnx": "onnx", "pyyaml": "yaml", "rosettasciio": "rsciio", "segmentation-models-pytorch":
         "segmentation_models_pytorch", "ultralytics-opencv-headless": "ultralytics",
     }  # fmt: skip
     extras = project["optional-dependencies"]

@@ -160,6 +160,18 @@ def test_a_warning_names_its_cell_and_not_the_kernel():
     assert repeat.other_cells(first, warned("ipykernel_22092/3095890637.py", "overflow"))
 
 
+def test_where_a_buffer_broke_a_text_in_two_does_not_count():
+    def printed(*parts):
+        shown = [new_output("stream", name=name, text=text) for name, text in parts]
+        shown.insert(1, new_output("display_data", {"text/plain": "0.5"}))
+        return new_notebook(cells=[new_code_cell("x", outputs=shown)])
+
+    first = printed(("stderr", "overflow\nclipped\n"), ("stdout", "F1\n"))
+    again = printed(("stdout", "F1\n"), ("stderr", "overflow\ncli"), ("stderr", "pped\n"))
+    assert repeat.other_cells(first, again) == []
+    assert repeat.other_cells(first, printed(("stderr", "overflow\n"), ("stdout", "F1\n")))
+
+
 def test_a_second_execution_stands_beside_the_first(done):
     before = record.load_record(done)
     again = verify.verify(done, "laptop")
@@ -192,6 +204,14 @@ def test_a_chapter_is_executed_two_times_and_the_book_stays_as_it_is(done):
     again = verify.run_twice(done, "smoke")
     assert (again["same"], again["moved"], verify.faults(done, again)) == (1, [], [])
     assert (done.notebook.read_bytes(), done.record.read_bytes()) == before
+
+
+def test_a_set_of_words_comes_in_one_order(done):
+    text = done.source.read_text().replace(
+        "import mchelpers\n", "import mchelpers\nprint(set('abcdefghij'))\n"
+    )
+    done.source.write_text(text)
+    assert verify.run_twice(done, "smoke")["cells"] == []
 
 
 def test_a_chapter_that_does_not_repeat_is_a_fault(done):

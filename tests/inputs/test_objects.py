@@ -10,7 +10,6 @@ from labelled_scenes import CLASSES, SPLIT, disc, scenes
 from mchelpers import data
 from mchelpers.inputs.coco import write_coco
 from mchelpers.inputs.objects import Instance, LabelledImage
-from mchelpers.inputs.rgb import as_rgb8
 from mchelpers.inputs.yolo import find_leaks, read_yolo, write_yolo
 from mchelpers.tmd_optical.objects import augmented_copies
 
@@ -50,25 +49,6 @@ def test_a_split_that_leaks_is_refused_unless_asked_for(images, tmp_path):
     with pytest.raises(ValueError, match="two sides of the split: image image0"):
         write_yolo(tmp_path, both, bad, CLASSES)
     assert write_yolo(tmp_path, both, bad, CLASSES, allow_leaks=True).exists()
-
-
-def test_frames_of_every_kind_become_rgb_or_are_refused():
-    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    np.testing.assert_array_equal(as_rgb8(grey), np.stack([grey] * 3, -1))
-    np.testing.assert_array_equal(as_rgb8(grey[..., None]), np.stack([grey] * 3, -1))
-    np.testing.assert_array_equal(as_rgb8(grey.astype(np.uint16) * 257), np.stack([grey] * 3, -1))
-    opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
-    np.testing.assert_array_equal(as_rgb8(opaque), np.stack([grey] * 3, -1))
-    bad = [
-        (np.zeros((0, 4, 3), np.uint8), "not an image"),
-        (np.zeros(4, np.uint8), "not an image"),
-        (np.zeros((3, 4)), "8 or 16 bits"),
-        (np.zeros((3, 4, 4), np.uint8), "transparent"),
-        (np.zeros((3, 4, 2), np.uint8), "channels"),
-    ]
-    for frame, message in bad:
-        with pytest.raises(ValueError, match=message):
-            as_rgb8(frame)
 
 
 def test_what_cannot_be_written_is_refused(images, tmp_path):
