@@ -81,9 +81,13 @@ def check_mask(
 
 
 def check_pixel_size_nm(size: float, least: float = 1e-4, most: float = 1e5) -> float:
-    """Return the edge of a pixel, or refuse what is no length or cannot be in nm (ValueError)."""
-    if not least <= size <= most:
+    """Return the edge of a pixel, or refuse what no micrograph's can be, in nm (ValueError)."""
+    try:
+        nm = float(size)
+    except (TypeError, ValueError):
+        nm = np.nan
+    if not least <= nm <= most:
         raise ValueError(
-            f"pixel_size_nm must be {least:g} to {most:g} nm, got {size}; is it in another unit?"
+            f"the pixel size must be {least:g} to {most:g} nm, got {size}; is it in another unit?"
         )
-    return float(size)
+    return nm
