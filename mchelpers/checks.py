@@ -88,6 +88,6 @@ def check_pixel_size_nm(size: float, least: float = 1e-4, most: float = 1e5) -> 
         nm = np.nan
     if not least <= nm <= most:
         raise ValueError(
-            f"the pixel size must be {least:g} to {most:g} nm, got {size}; is it in another unit?"
+            f"pixel_size_nm must be {least:g} to {most:g} nm, got {size}; is it in another unit?"
         )
     return nm

@@ -67,6 +67,6 @@ def test_masks_are_boolean_and_fit():
 def test_a_pixel_size_in_another_unit_is_refused(size):
     assert check_pixel_size_nm(0.02) == 0.02
     with pytest.raises(
-        ValueError, match="the pixel size must be 0.0001 to 100000 nm.*another unit"
+        ValueError, match="pixel_size_nm must be 0.0001 to 100000 nm.*another unit"
     ):
         check_pixel_size_nm(size)

@@ -589,5 +589,5 @@ def test_a_pixel_size_that_is_none_is_refused(name, size):
     luck = np.random.default_rng(0)
     wanted = functions()[name]
     given = {a: filled(shape, "b1" if a in MASKS else kind, "noise", luck) for a in wanted}
-    with pytest.raises(ValueError, match="the pixel size must be"):
+    with pytest.raises(ValueError, match="pixel_size_nm must be"):
         called(name, {**given, "pixel_size_nm": size})
