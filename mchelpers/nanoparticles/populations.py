@@ -331,8 +331,8 @@ def measure(labels: np.ndarray, pixel_size_nm: float) -> np.ndarray:
     """
     from skimage.measure import regionprops
 
-    labels = _labels(labels, "labels")
     check_pixel_size_nm(pixel_size_nm)
+    labels = _labels(labels, "labels")
     if labels.max() > labels.size:  # regionprops keeps a place for each number up to the last
         raise ValueError(f"labels go up to {labels.max()}; number the particles 1, 2, 3, ...")
     height, width = labels.shape
