@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import math
 import re
@@ -22,9 +23,10 @@ def read_instrument(path: Path, kind: str, channel: str | None) -> Found:
     """Read a file of this kind (see :func:`mchelpers.inputs.pictures.file_kind`)."""
     if kind in _ROSETTA:
         return _read_rosetta(path, kind, channel)
-    return {"gwy": _read_gwy, "ibw": _read_ibw, "wsxm": _read_wsxm}.get(kind, _read_afm)(
-        path, channel, *([kind] if kind in _AFM else [])
-    )
+    if kind in _AFM:
+        return _read_afm(path, channel, kind)
+    readers = {"gwy": _read_gwy, "ibw": _read_ibw, "wsxm": _read_wsxm, "h5-jpk": _read_h5jpk}
+    return readers[kind](path, channel)
 
 
 def _pick(names: Sequence[str], channel: str | None) -> int:
@@ -39,9 +41,16 @@ def _pick(names: Sequence[str], channel: str | None) -> int:
     return list(names).index(channel) if channel else 0
 
 
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Number the names that a file has more than once, so that each image can be asked for."""
+    return [f"{n} ({k})" if names.count(n) > 1 else n for k, n in enumerate(names)]
+
+
 def _read_rosetta(path: Path, kind: str, channel: str | None) -> Found:
     reader = importlib.import_module(f"rsciio.{_ROSETTA[kind]}").file_reader
     is_big = kind == "mrc" and _is_big_mrc(path)
+    if kind == "ser":
+        _check_ser(path)
     more = {"endianness": ">"} if is_big else {}
     try:
         signals = reader(str(path), lazy=True, **more)
@@ -49,7 +58,7 @@ def _read_rosetta(path: Path, kind: str, channel: str | None) -> Found:
         if "RGBA" not in str(error):
             raise
         signals = reader(str(path))  # colours of DigitalMicrograph are not read lazily
-    titles = [_title(s, n) for n, s in enumerate(signals)]
+    titles = _distinct([_title(s, n) for n, s in enumerate(signals)])
     place = _pick(titles, channel)
     rows, columns = _image_axes(signals[place]["axes"])
     found = Found(
@@ -63,7 +72,28 @@ def _read_rosetta(path: Path, kind: str, channel: str | None) -> Found:
     header = signals[place]["original_metadata"].get("std_header", {})
     if kind == "mrc" and not (header.get("MX", 1) and header.get("MY", 1)):
         found.unit = ""  # no grid, no size: rosettasciio says 1 nm
+    if kind == "mrc" and np.allclose(found.sizes, 0.1, rtol=1e-6) and found.unit:
+        found.unit = ""
+        found.notes.append("the pixel size is left unknown: 1 angstrom stands for that in MRC")
     return found
+
+
+def _check_ser(path: Path) -> None:
+    """Refuse what rosettasciio would look for in vain, or take memory for, of TIA's files."""
+    suffix, files = path.suffix.lower(), [path]
+    if suffix not in (".ser", ".emi"):
+        raise Refused("is a series of TIA; let its name end in .ser")
+    if suffix == ".emi":
+        files = sorted(path.parent.glob(glob.escape(path.stem) + "_[0-9].ser"))
+    if not files:
+        raise Refused(f"has its images in {path.stem}_1.ser and so on, which must lie beside it")
+    for data in (np.memmap(file, np.uint8, "r") for file in files):
+        (version,), (count,) = struct.unpack_from("<H", data, 4), struct.unpack_from("<I", data, 18)
+        place = "<I" if version <= 528 else "<Q"
+        (first,) = struct.unpack_from(place, data, struct.unpack_from(place, data, 22)[0])
+        columns, rows = struct.unpack_from("<2I", data, first + 42)
+        if data[6] == 0x22 and count * rows * columns > len(data):
+            raise ValueError(f"{count:,} images of {columns:,} x {rows:,} px are announced")
 
 
 def _is_big_mrc(path: Path) -> bool:
@@ -144,7 +174,7 @@ def _read_gwy(path: Path, channel: str | None) -> Found:
         raise ValueError(f"{at + 4 + size} bytes are announced, there are {len(data)}")
     content = _gwy_object(data, at + 4, at + 4 + size)
     fields = [k for k in content if re.fullmatch(r"/\d+/data", k)]
-    titles = [content.get(f"{k}/title", k) for k in fields]
+    titles = _distinct([content.get(f"{k}/title", k) for k in fields])
     place = _pick(titles, channel)
     field = content[fields[place]]
     shape, notes = (field["yres"], field["xres"]), []
@@ -235,21 +265,53 @@ def _read_wsxm(path: Path, channel: str | None) -> Found:
     return Found(pixels, sizes=sizes, unit=unit, z_unit=z_unit or None, notes=notes)
 
 
-_AFM = {"spm": "load_spm", "jpk": "load_jpk", "asd": "load_asd", "h5-jpk": "load_h5jpk"}
-_HEIGHTS = {"jpk": "height|measuredHeight", "h5-jpk": "height|measuredheight", "asd": "TP"}
+def _read_h5jpk(path: Path, channel: str | None) -> Found:
+    """Read JPK's HDF5: each frame is a column of its channel, its lowest row first."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        parts = [p for s in file.values() if isinstance(s, h5py.Group) for p in s.values()]
+        found = {}
+        for part in (p for p in parts if "channel.name" in p.attrs):
+            name, back = (str(part.attrs.get(k)).lower() for k in ("channel.name", "retrace"))
+            found.setdefault(f"{name}_{'retrace' if back in ('true', '1') else 'trace'}", part)
+        channel = list(found)[_pick(list(found), channel)]
+        about, grid = found[channel].attrs, found[channel].parent.attrs
+        (values,) = (d for d in found[channel].values() if getattr(d, "ndim", 0) == 2)
+        shape = [int(grid[f"position-pattern.grid.{a}length"]) for a in "ji"]
+        sizes = [float(grid[f"position-pattern.grid.{a}length"]) for a in "vu"]
+        check_size(values.shape, np.float64)
+        pixels = values[:] * float(about.get("net-encoder.scaling.multiplier", 1))
+        pixels += float(about.get("net-encoder.scaling.offset", 0))
+    is_height = channel.startswith(("height_", "measuredheight_"))
+    return Found(
+        pixels.T.reshape(-1, *shape)[:, ::-1] * (1e9 if is_height else 1),
+        sizes=[1e9 * size / n for size, n in zip(sizes, shape)],
+        unit="nm",
+        z_unit="nm" if is_height else None,
+        channels=(channel,),
+        notes=[] if is_height else [f"the unit of {channel} is not known"],
+    )
+
+
+_AFM = {"spm": "load_spm", "jpk": "load_jpk", "asd": "load_asd"}
+_HEIGHTS = {"jpk": "height|measuredHeight", "asd": "TP"}
 
 
 def _read_afm(path: Path, channel: str | None, kind: str) -> Found:
     """Read through AFMReader, whose error names the channels of a file."""
     if kind == "spm" and not _has_end(path):
         raise ValueError("its header has no end")  # pySPM would look for it for ever
-    if kind == "jpk" and _slots(path) > 99:
-        raise ValueError("its header has too many slots")  # AFMReader would make all of them
-    load = getattr(importlib.import_module(f"AFMReader.{kind.replace('-', '_')}"), _AFM[kind])
+    if kind == "asd":
+        _check_asd(path)
+    sizes = _jpk_sizes(path) if kind == "jpk" else None
+    load = getattr(importlib.import_module(f"AFMReader.{kind}"), _AFM[kind])
     importlib.import_module("loguru").logger.disable("AFMReader")
     names = _afm_channels(load, path)
     channel = names[_pick(names, channel)]
-    pixels, size = load(path, channel)[:2]
+    pixels, size, *about = load(path, channel)
+    if kind == "asd":
+        sizes = _asd_sizes(about[0])
     z_unit = "nm" if re.match(_HEIGHTS.get(kind, "$"), channel) else None
     if kind == "spm":
         scale = importlib.import_module("pySPM").Bruker(path).get_channel(channel).zscale
@@ -257,7 +319,7 @@ def _read_afm(path: Path, channel: str | None, kind: str) -> Found:
     notes = [] if z_unit else [f"the unit of {channel} is not known"]
     return Found(
         np.asarray(pixels),
-        sizes=(size, size),
+        sizes=sizes or (size, size),
         unit="nm",
         z_unit=z_unit,
         channels=(channel,),
@@ -270,11 +332,37 @@ def _has_end(path: Path) -> bool:
     return any(line.rstrip().replace(b"\\", b"") == b"*File list end" for line in lines)
 
 
-def _slots(path: Path) -> int:
+def _jpk_sizes(path: Path) -> list[float]:
+    """Height and width of a pixel in nm; AFMReader gives the width only."""
     from tifffile import TiffFile
 
     with TiffFile(path) as file:
-        return max((int(p.tags[32896].value) for p in file.pages if 32896 in p.tags), default=0)
+        for page in file.pages:
+            check_size(page.shape, page.dtype)
+            if 32896 in page.tags and int(page.tags[32896].value) > 99:
+                raise ValueError("its header has too many slots")  # AFMReader would make them all
+        grid = file.pages[0].tags
+        return [
+            1e9 * grid[size].value / grid[n].value for size, n in ((32835, 32839), (32834, 32838))
+        ]
+
+
+def _check_asd(path: Path) -> None:
+    with path.open("rb") as file:
+        version, columns, rows = struct.unpack("<i44x2i", file.read(56))
+    if version and 2 * columns * rows > path.stat().st_size:
+        raise ValueError(f"frames of {columns:,} x {rows:,} px are announced")
+
+
+def _asd_sizes(header: dict) -> list[float]:
+    """Height and width of a pixel in nm; refuse what AFMReader takes for granted and is not so."""
+    bits, skipped = header["analogue_digital_data_bits_size"], header["frame_header_length"]
+    if bits not in (12, 4096) or skipped != 32:
+        raise Refused(
+            f"has levels of {bits} bits and {skipped} bytes before a frame; only 12 and 32 are "
+            "read: export its frames as TIFF"
+        )
+    return [header[f"{a}_nm"] / header[f"{a}_pixels"] for a in "yx"]
 
 
 def _afm_channels(load, path: Path) -> list[str]:
@@ -284,5 +372,6 @@ def _afm_channels(load, path: Path) -> list[str]:
         if "not" not in str(error) or ":" not in str(error):
             raise
         tail = str(error).partition(": ")[2]
-        return re.findall(r"'([^']+)'", tail) or tail.split(", ")
+        names = re.findall(r"'([^']+)'", tail) or tail.split(", ")
+        return [n for n in names if n.strip("\0 ")]  # ASD of one channel leaves the second blank
     return ["none_trace"]
