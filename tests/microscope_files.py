@@ -188,14 +188,14 @@ def spm(path, layers, width_nm):
     return path
 
 
-def jpk(path, array, width_m, multiplier=1.0):
+def jpk(path, array, width_m, multiplier=1.0, height_m=None):
     """Write JPK's TIFF: a thumbnail, then one height channel."""
     import tifffile
 
     rows, columns = array.shape
     grid = [
         (32834, "d", 1, width_m, True),
-        (32835, "d", 1, width_m * rows / columns, True),
+        (32835, "d", 1, height_m or width_m * rows / columns, True),
         (32838, "I", 1, columns, True),
         (32839, "I", 1, rows, True),
     ]
@@ -217,7 +217,7 @@ def jpk(path, array, width_m, multiplier=1.0):
 
 
 def asd(path, frames, width_nm, height_nm, channels=("TP", ""), version=1, bits=12, skip=32):
-    """Write a video of Asylum-style high-speed AFM: frames are (channel, N, H, W) int16 levels.
+    """Write a video of high-speed AFM: frames are (channel, N, H, W) int16 levels.
 
     Unipolar of 5 V; the piezo's gain is 2 and its extension 3 nm/V.
     """
@@ -266,7 +266,7 @@ def h5jpk(path, channels, width_m, height_m):
     return path
 
 
-def velox(path, images, width_m, height_m, unit="m"):
+def velox(path, images, size_m, unit="m"):
     """Write the EMD of Velox: images are ((H, W, N) array, name of the detector)."""
     import json
 
@@ -283,7 +283,7 @@ def velox(path, images, width_m, height_m, unit="m"):
             group = file.create_group(f"Data/Image/{number:032x}")
             group.create_dataset("Data", data=array, chunks=(*array.shape[:2], 1))
             result = {"DetectorIndex": str(number), "PixelUnitX": unit, "PixelUnitY": unit}
-            result["PixelSize"] = {"width": str(width_m), "height": str(height_m)}
+            result["PixelSize"] = {"width": str(size_m), "height": str(size_m)}
             result["Offset"] = {"x": "0", "y": "0"}
             about = {
                 "BinaryResult": result,

@@ -20,14 +20,10 @@ __all__ = [
     "box_corners",
     "check_classes",
     "ellipse_to_mask",
-    "paste",
-    "picture_folder",
-    "polygons_to_mask",
-    "read_corners",
-    "read_json",
     "named_picture",
-    "read_text",
+    "paste",
 ]
+__all__ += ["picture_folder", "polygons_to_mask", "read_corners", "read_json", "read_text"]
 
 
 def read_text(path: Path) -> str:
