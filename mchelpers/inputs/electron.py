@@ -22,6 +22,8 @@ def read_electron(path: Path, kind: str, channel: str | None) -> Found:
     is_big, is_signed = _mrc_kind(path) if kind == "mrc" else (False, False)
     if kind == "ser" and path.suffix.lower() not in (".ser", ".emi"):
         raise Refused("is a series of TIA; let its name end in .ser")
+    if kind == "emd":
+        _check_emd(path)
     more = {"endianness": ">"} if is_big else {}
     try:
         signals = reader(str(path), lazy=True, **more)
@@ -56,6 +58,18 @@ def _mend_mrc(found: Found, header: dict, is_big: bool, is_signed: bool) -> None
     elif found.unit == "nm" and np.allclose(found.sizes, 0.1, rtol=1e-6):
         found.unit = ""
         found.notes.append("the pixel size is left unknown: 1 angstrom stands for that in MRC")
+
+
+def _check_emd(path: Path) -> None:
+    """Refuse an array that no compression makes so small: its parts alone would fill memory."""
+    import h5py
+
+    def check(name, item):
+        if getattr(item, "nbytes", 0) > 2000 * path.stat().st_size:
+            raise ValueError(f"{item.nbytes:,} bytes are announced in {name}")
+
+    with h5py.File(path, "r") as file:
+        file.visititems(check)
 
 
 def _check_ser(signals: list[dict], path: Path) -> None:

@@ -524,7 +524,7 @@ def test_jpk_of_hdf5(tmp_path):
     path = written.h5jpk(tmp_path / "b.h5-jpk", channels, 9e-7, 6e-7)
     refused(path, "channels height_trace, phase_retrace")
     phase = read_picture(path, channel="phase_retrace")
-    assert np.allclose(phase.pixels, GREY * 2) and phase.z_unit is None
+    assert np.allclose(phase.pixels, HEIGHTS * 2) and phase.z_unit is None
     path = written.h5jpk(tmp_path / "c.h5-jpk", [(frames, "height", False, 1.0)], 9e-7, 6e-7)
     refused(path, "stack of 2 images")
     assert np.allclose(pixels(path, page=1), frames[1], rtol=1e-14)
