@@ -112,10 +112,8 @@ def _read_ibw(path: Path, channel: str | None) -> Found:
     check_size(shape, dtype)
     values = np.frombuffer(data, dtype, math.prod(shape), 384).reshape(shape)
     at = 64 + size + sum(texts[:9])  # the labels of the third axis, 32 bytes each
-    names = [
-        data[k : k + 32].split(b"\0")[0] for k in range(at + 32, min(at + texts[9], len(data)), 32)
-    ]
-    labels = [name.decode("latin-1") for name in names]
+    ends = range(at + 64, min(at + texts[9], len(data)) + 32, 32)
+    labels = [data[k - 32 : k].split(b"\0")[0].decode("latin-1") for k in ends]
     if len(labels) != shape[0] or not all(labels):
         labels = [f"layer {n}" for n in range(shape[0])]
     place = pick(labels, channel)
@@ -126,10 +124,8 @@ def _read_ibw(path: Path, channel: str | None) -> Found:
     return _channel(values[place, ::-1], unit, (down, across), unit_xy, labels[place])
 
 
-def _read_wsxm(path: Path, channel: str | None) -> Found:
+def _read_wsxm(path: Path, _) -> Found:
     """Read TOP (16 bit) and STP (64 bit) of WSxM."""
-    if channel is not None:
-        raise Refused(f"has no named channels, so none called {channel!r}")
     data, notes = path.read_bytes(), []
     (start,) = re.search(rb"Image header size: (\d+)", data).groups()
     head = data[: int(start)].decode("latin-1")
@@ -229,8 +225,7 @@ def _asd_sizes(header: dict) -> list[float]:
     bits, skipped = header["analogue_digital_data_bits_size"], header["frame_header_length"]
     if bits not in (12, 4096) or skipped != 32:
         raise Refused(
-            f"has levels of {bits} bits and {skipped} bytes before a frame; only 12 and 32 are "
-            "read: export its frames as TIFF"
+            f"has {bits} bits and {skipped} bytes before a frame, not 12, 32; export TIFF"
         )
     return [header[f"{a}_nm"] / header[f"{a}_pixels"] for a in "yx"]
 

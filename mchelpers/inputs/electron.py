@@ -33,7 +33,8 @@ def read_electron(path: Path, kind: str, channel: str | None) -> Found:
         signals = reader(str(path))  # colours of DigitalMicrograph are not read lazily
     if kind == "ser":
         _check_ser(signals, path)
-    titles = distinct([_title(s, n) for n, s in enumerate(signals)])
+    titles = [s["metadata"].get("General", {}).get("title") for s in signals]
+    titles = distinct([title or f"image {n}" for n, title in enumerate(titles)])
     place = pick(titles, channel)
     rows, columns = _image_axes(signals[place]["axes"])
     found = Found(
@@ -64,12 +65,11 @@ def _check_emd(path: Path) -> None:
     """Refuse an array that no compression makes so small: its parts alone would fill memory."""
     import h5py
 
-    def check(name, item):
-        if getattr(item, "nbytes", 0) > 2000 * path.stat().st_size:
-            raise ValueError(f"{item.nbytes:,} bytes are announced in {name}")
-
+    sizes = [0]
     with h5py.File(path, "r") as file:
-        file.visititems(check)
+        file.visititems(lambda name, item: sizes.append(getattr(item, "nbytes", 0)))
+    if max(sizes) > 2000 * path.stat().st_size:
+        raise ValueError(f"{max(sizes):,} bytes are announced in {path.stat().st_size:,}")
 
 
 def _check_ser(signals: list[dict], path: Path) -> None:
@@ -93,10 +93,6 @@ def _mrc_kind(path: Path) -> tuple[bool, bool]:
         raise ValueError(f"{pixels:,} pixels are announced in {path.stat().st_size:,} bytes")
     # The standard's since 2014; IMOD says so in a flag of its own.
     return is_big, year // 10 == 2014 or (imod == 1146047817 and flags & 1 == 1)
-
-
-def _title(signal: dict, number: int) -> str:
-    return signal["metadata"].get("General", {}).get("title") or f"image {number}"
 
 
 def _image_axes(axes: list[dict]) -> list[dict]:

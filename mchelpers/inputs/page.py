@@ -21,9 +21,10 @@ INTRODUCTION = """\
 {notice}
 Every loader, chapter and command reads images through one function,
 {{func}}`mchelpers.inputs.pictures.read_picture`: PNG, JPEG, BMP, WebP, GIF, TIFF, HDF5, NPY, IBW,
-GWY, TOP and STP as they are; DM3, DM4, EMD, MRC and SER with rosettasciio; SPM, JPK and ASD with
-AFMReader. The extra `microscopes` brings both. What a file is, its content says, not its name. A
-pixel size is read where a microscope's program wrote it and is otherwise unknown, never 1.
+GWY, H5-JPK, TOP and STP as they are; DM3, DM4, EMD, MRC, SER and EMI with rosettasciio; SPM, JPK
+and ASD with AFMReader. The extra `microscopes` brings both. What a file is, its content says, not
+its name. A pixel size is read where a microscope's program wrote it and is otherwise unknown, never
+1.
 
 A mask is 0, or black, and one other value, whatever the bit depth. Soft edges are cut at half;
 numbers of several objects or classes are refused.
@@ -99,12 +100,10 @@ def _arrays(path: Path, grey: np.ndarray, colour: np.ndarray) -> Iterator[str]:
         with path.open("wb") as file:
             np.save(file, array)
         yield what
-    with h5py.File(path, "w") as file:
-        file["scan/height"] = grey
-    yield "HDF5, one dataset"
-    with h5py.File(path, "a") as file:
-        file["scan/phase"] = grey
-    yield "HDF5, two datasets"
+    for what, names in (("one dataset", ["height"]), ("two datasets", ["height", "phase"])):
+        with h5py.File(path, "w") as file:
+            file.update({f"scan/{name}": grey for name in names})
+        yield f"HDF5, {what}"
 
 
 def _outcome(path: Path) -> str:

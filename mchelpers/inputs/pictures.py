@@ -102,8 +102,8 @@ def read_picture(
     Parameters
     ----------
     path
-        PNG, JPEG, BMP, WebP, GIF, TIFF, HDF5, NPY, IBW, GWY, TOP and STP; with rosettasciio DM3,
-        DM4, EMD, MRC and SER; with AFMReader SPM, JPK and ASD.
+        PNG, JPEG, BMP, WebP, GIF, TIFF, HDF5, NPY, IBW, GWY, H5-JPK, TOP and STP; with
+        rosettasciio DM3, DM4, EMD, MRC, SER and EMI; with AFMReader SPM, JPK and ASD.
     page
         Number of the image in a stack, from 0.
     channel
@@ -129,11 +129,11 @@ def read_picture(
     kind = "image"
     try:
         kind = file_kind(path)
-        if kind in ("picture", "tiff", "npy"):
-            if channel is not None:
-                raise Refused(f"has no named channels, so none called {channel!r}")
-            read = {"picture": formats.read_pillow, "tiff": formats.read_tiff}
-            found = read.get(kind, formats.read_npy)(path, page, background)
+        plain = {"picture": formats.read_pillow, "tiff": formats.read_tiff, "npy": formats.read_npy}
+        if channel is not None and kind in (*plain, "wsxm"):
+            raise Refused(f"has no named channels, so none called {channel!r}")
+        if kind in plain:
+            found = plain[kind](path, page, background)
         elif kind == "hdf5":
             found = formats.read_hdf5(path, page, background, channel)
         else:

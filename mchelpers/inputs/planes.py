@@ -157,6 +157,8 @@ def opaque(pixels: np.ndarray, background: float | None, premultiplied: bool = F
     alpha = alpha[..., 0] if colours.ndim == 2 else alpha
     if (alpha == 1).all():
         return colours
+    if isinstance(background, str) or not 0 <= (background or 0) <= 1:
+        raise Refused(f"is to be laid on the background {background!r}; 0 is black, 1 is white")
     if background is None:
         raise Refused(
             f"is transparent in {(alpha < 1).sum()} pixels; lay it on a background (background=0 "

@@ -670,6 +670,70 @@ def test_what_a_file_is_its_content_says(tmp_path):
     assert np.array_equal(pixels(tmp_path / "b.tif"), GREY)
 
 
+def test_two_pictures_in_one_ome_have_sizes_of_their_own(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        for array, size in ((GREY, 1), (GREY[:5], 2)):
+            about = {f"PhysicalSize{a}": size for a in "XY"}
+            units = {f"PhysicalSize{a}Unit": "nm" for a in "XY"}
+            file.write(array, metadata={"axes": "YX", **about, **units})
+    assert [read_picture(tmp_path / "a.ome.tif", page=n).pixel_size for n in (0, 1)] == [1, 2]
+
+
+def test_sides_of_an_ome_pixel_in_two_units_are_not_compared(tmp_path):
+    about = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeXUnit": "µm"}
+    for unit, right in {"nm": None, "um": "um"}.items():
+        metadata = {"axes": "YX", **about, "PhysicalSizeYUnit": unit}
+        assert read_picture(tiff(tmp_path, GREY, ome=True, metadata=metadata)).unit == right
+
+
+@pytest.mark.parametrize("background", [5, -0.1, float("nan"), "white"])
+def test_a_background_is_between_black_and_white(tmp_path, background):
+    path = saved(tmp_path, np.dstack([GREY, GREY]))
+    refused(path, repr(background), background=background)
+
+
+def test_odd_files_that_are_pictures_are_read(tmp_path):
+    data = bytearray(tiff(tmp_path, GREY).read_bytes())  # its list of pages is a ring
+    start = struct.unpack_from("<I", data, 4)[0]
+    end = start + 2 + 12 * struct.unpack_from("<H", data, start)[0]
+    data[end : end + 4] = struct.pack("<I", start)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert np.array_equal(pixels(tmp_path / "a.tif"), GREY)
+    png = saved(tmp_path, GREY).read_bytes()
+    for name in ("a b ü 日本 #1 %.png", "a.dm4", "\udcff\udcfe.png"):
+        (tmp_path / name).write_bytes(png + b"behind it")
+        assert np.array_equal(pixels(tmp_path / name), GREY)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"], file["ring"], file["lost"] = GREY, h5py.SoftLink("/"), h5py.SoftLink("/none")
+        file["other"] = h5py.ExternalLink("/etc/passwd", "a")
+    assert np.array_equal(pixels(tmp_path / "a.h5"), GREY)
+    hyper = np.arange(2 * 3 * 4 * 54, dtype=np.uint16).reshape(2, 3, 4, 6, 9)
+    path = tiff(tmp_path, hyper, imagej=True, metadata={"axes": "TZCYX"})
+    assert np.array_equal(pixels(path, page=23), hyper[1, 2, 3])
+
+
+def test_odd_files_that_are_no_pictures_are_refused(tmp_path):
+    for name, content in {
+        "a.png": b"<html>404</html>",
+        "a.tif": b"version https://git-lfs.github.com/spec/v1\n",
+        "a.asd": b"a,b\n1,2\n" * 50,
+        "a.mrc": b"a,b\n1,2\n" * 500,
+        "a.ibw": b"IGOR\n",
+        "a.emi": b"no",
+        "a.npz": b"PK\3\4" + bytes(99),
+        "a.h5-jpk": b"\x89HDF\r\n\x1a\n" + bytes(99),
+        "a.emd": b"\x89HDF\r\n\x1a\n" + bytes(99),
+        "a.jpg": b"\xff\xd8\xff\xe0" + bytes(50),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        refused(tmp_path / name)
+    (tmp_path / "one.png").symlink_to("two.png")
+    (tmp_path / "two.png").symlink_to("one.png")
+    refused(tmp_path / "one.png", "link")
+    (tmp_path / "folder.tif").mkdir()
+    refused(tmp_path / "folder.tif", "folder")
+
+
 def lying_headers(folder):
     """Small files that ask for a terabyte."""
     with (folder / "a.npy").open("wb") as file:
