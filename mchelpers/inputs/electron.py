@@ -24,9 +24,8 @@ def read_electron(path: Path, kind: str, channel: str | None) -> Found:
         raise Refused("is a series of TIA; let its name end in .ser")
     if kind == "emd":
         _check_emd(path)
-    more = {"endianness": ">"} if is_big else {}
     try:
-        signals = reader(str(path), lazy=True, **more)
+        signals = reader(str(path), lazy=True, **({"endianness": ">"} if is_big else {}))
     except ValueError as error:
         if "RGBA" not in str(error):
             raise

@@ -169,8 +169,9 @@ def _tiff_scale(file, frame, number: int) -> tuple[tuple | None, object]:
         about = re.findall(r"<\w*:?Pixels\b[^>]*", file.ome_metadata)[number : number + 1]
         known = dict(re.findall(r'(PhysicalSize[XY](?:Unit)?)="([^"]*)"', "".join(about)))
         sizes = known.get("PhysicalSizeY"), known.get("PhysicalSizeX")
-        units = [known.get(f"PhysicalSize{a}Unit", "um") for a in "YX"]
-        units = sorted({length_unit(unit) or unit for unit in units})  # one, or none is known
+        across = known.get("PhysicalSizeXUnit", "um")
+        units = (across, known.get("PhysicalSizeYUnit", across))
+        units = sorted({length_unit(unit) or unit for unit in units})  # of two, none is known
         return (sizes, " by ".join(units)) if all(sizes) else (None, "")
     if file.is_imagej and "XResolution" in tags:
         across, per_x = tags["XResolution"].value
@@ -187,14 +188,10 @@ def _tiff_scale(file, frame, number: int) -> tuple[tuple | None, object]:
     return None, ""
 
 
-def _colour_array(shape: tuple[int, ...]) -> bool:
-    """Whether the last axis of an array without names of axes is one of colours."""
-    return len(shape) >= 3 and shape[-1] in (3, 4) and shape[-2] > 4
-
-
 def _array(source, path: Path, page: int | None, background: float | None, **about) -> Found:
     """Take an array that says nothing of its axes for (..., H, W) or (..., H, W, colours)."""
-    found = Found(source, colour=_colour_array(source.shape), **about)
+    shape = source.shape
+    found = Found(source, len(shape) >= 3 and shape[-1] in (3, 4) and shape[-2] > 4, **about)
     found.pixels = one_plane(found, page)
     if found.colour and found.pixels.shape[-1] == 4:
         found.pixels = _without_alpha(found.pixels, background, found.notes)
