@@ -23,8 +23,8 @@ Every loader, chapter and command reads images through one function,
 {{func}}`mchelpers.inputs.pictures.read_picture`: PNG, JPEG, BMP, WebP, GIF, TIFF, HDF5, NPY, IBW,
 GWY, H5-JPK, TOP and STP as they are; DM3, DM4, EMD, MRC, SER and EMI with rosettasciio; SPM, JPK
 and ASD with AFMReader. The extra `microscopes` brings both. What a file is, its content says, not
-its name. A pixel size is read where a microscope's program wrote it and is otherwise unknown, never
-1.
+its name. A pixel size is read where a microscope's program wrote it; otherwise it is unknown and
+never 1.
 
 A mask is 0, or black, and one other value, whatever the bit depth. Soft edges are cut at half;
 numbers of several objects or classes are refused.
