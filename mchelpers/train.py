@@ -110,7 +110,7 @@ def _is_fast_at_bfloat16(device: torch.device) -> bool:
 
 
 def _layout(device: torch.device) -> torch.memory_format:
-    """Order images in memory as a training step is fastest.
+    """Order images in memory as a training step is fastest; the same to train and to predict.
 
     On processors without bfloat16, channels last takes up to 1.4 times as long (U-Net, U-Net++).
     """
@@ -356,10 +356,11 @@ def predict(
         Logits, on the CPU.
     """
     device = torch.device(device)
-    model.to(device, memory_format=torch.channels_last).eval()
+    layout = _layout(device)
+    model.to(device, memory_format=layout).eval()
     out = []
     for batch in images.split(batch_size):
-        batch = batch.to(device).contiguous(memory_format=torch.channels_last)
+        batch = batch.to(device).contiguous(memory_format=layout)
         with autocast(device):
             out.append(model(batch).float().cpu())
     return torch.cat(out)
