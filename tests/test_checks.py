@@ -66,7 +66,5 @@ def test_masks_are_boolean_and_fit():
 @pytest.mark.parametrize("size", [0, -0.02, np.nan, np.inf, 2.3e-11, 2e7])
 def test_a_pixel_size_in_another_unit_is_refused(size):
     assert check_pixel_size_nm(0.02) == 0.02
-    with pytest.raises(
-        ValueError, match="pixel_size_nm must be 0.0001 to 100000 nm.*another unit"
-    ):
+    with pytest.raises(ValueError, match="pixel_size_nm must be 0.0001 to 100000 nm.*another unit"):
         check_pixel_size_nm(size)
