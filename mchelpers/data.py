@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ._moved import find_object
+from .checks import check_image, check_mask
 from .downloads import DataError, data_folder, fetch, fetch_all, registry  # noqa: F401
 from .inputs.pictures import is_grey, read_picture
 
@@ -202,14 +203,15 @@ def bezier_background(
     Raises
     ------
     ValueError
-        If fewer pixels count than there are coefficients.
+        If fewer pixels count than there are coefficients, or the image is none.
     """
+    image = check_image(image)
     rows, columns = (bernstein(size, degree) for size in image.shape)
     if mask is None:
         # The basis is separable: solve along each axis in turn.
         return rows @ (np.linalg.pinv(rows) @ image @ np.linalg.pinv(columns).T) @ columns.T
     basis = np.einsum("ri,cj->rcij", rows, columns).reshape(image.size, -1)
-    counted = mask.ravel()
+    counted = check_mask(mask, shape=image.shape).ravel()
     if counted.sum() < basis.shape[1]:
         raise ValueError(
             f"{counted.sum()} pixels cannot fix {basis.shape[1]} coefficients; widen the mask"
@@ -233,12 +235,10 @@ def zscore(images: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If an image is constant or not finite.
+        If an image is constant, not finite or complex.
     """
-    images = np.asarray(images, np.float64)
+    images = check_image(images, "an image", range(2, 9)).astype(np.float64)
     spread = images.std((-2, -1), keepdims=True)
-    if not np.isfinite(spread).all():
-        raise ValueError("an image holds NaN or infinity; fill or crop those pixels first")
     if (spread == 0).any():
         raise ValueError("an image is constant (all black?); it cannot be normalised")
     return ((images - images.mean((-2, -1), keepdims=True)) / spread).astype(np.float32)

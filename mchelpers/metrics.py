@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from ._moved import find_object
+from .checks import check_image
 
 __all__ = [
     "SCORES",
@@ -187,11 +188,7 @@ def bootstrap(
 
 def windowed_amplitude(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the windowed Fourier amplitude of an image and its frequencies (px^-1)."""
-    image = np.asarray(image, np.float64)
-    if image.ndim != 2 or min(image.shape) < 32:
-        raise ValueError(f"need one image of at least 32 x 32 px, got shape {image.shape}")
-    if not np.isfinite(image).all():
-        raise ValueError("the image holds NaN or infinity; fill or crop those pixels first")
+    image = check_image(image, least=32).astype(np.float64)
     height, width = image.shape
     window = np.outer(np.hanning(height), np.hanning(width))  # no streaks from the frame's edge
     amplitude = np.abs(np.fft.fft2((image - image.mean()) * window))

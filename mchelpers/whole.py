@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._moved import find_object
+from .checks import check_image
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,14 +68,10 @@ def predict_whole(
 
     from .train import predict
 
-    image = np.asarray(image, np.float32)
-    if image.ndim not in (2, 3) or 0 in image.shape:
-        raise ValueError(f"one (H, W) or (C, H, W) image is needed, got shape {image.shape}")
+    image = check_image(image, ndim=(2, 3)).astype(np.float32)
     step = getattr(network, "multiple", 32)
     if tile < step or halo < 0 or tile % step or halo % step:
         raise ValueError(f"tile and halo must be multiples of {step} px, got {tile} and {halo}")
-    if not np.isfinite(image).all():
-        raise ValueError("the image holds NaN or infinity; fill or crop those pixels first")
     image = image.reshape(-1, *image.shape[-2:])  # (C, H, W)
     height, width = image.shape[-2:]
     rest = [(0, -side % step) for side in (height, width)]

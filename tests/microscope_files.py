@@ -188,14 +188,14 @@ def spm(path, layers, width_nm):
     return path
 
 
-def jpk(path, array, width_m, multiplier=1.0):
+def jpk(path, array, width_m, multiplier=1.0, height_m=None):
     """Write JPK's TIFF: a thumbnail, then one height channel."""
     import tifffile
 
     rows, columns = array.shape
     grid = [
         (32834, "d", 1, width_m, True),
-        (32835, "d", 1, width_m * rows / columns, True),
+        (32835, "d", 1, height_m or width_m * rows / columns, True),
         (32838, "I", 1, columns, True),
         (32839, "I", 1, rows, True),
     ]
@@ -213,4 +213,94 @@ def jpk(path, array, width_m, multiplier=1.0):
     with tifffile.TiffWriter(path) as file:
         file.write(np.zeros((4, 4), np.uint8), extratags=grid, metadata=None)
         file.write(array, extratags=about, metadata=None)
+    return path
+
+
+def asd(path, frames, width_nm, height_nm, channels=("TP", ""), version=1, bits=12, skip=32):
+    """Write a video of high-speed AFM: frames are (channel, N, H, W) int16 levels.
+
+    Unipolar of 5 V; the piezo's gain is 2 and its extension 3 nm/V.
+    """
+    _, count, rows, columns = frames.shape
+    names, size = [c.encode() for c in channels], (columns, rows, width_nm, height_nm)
+    date, tail = (2020, 1, 2, 3, 4, 5), b"me\0\0" + b"note"
+    if version == 0:
+        head = struct.pack("<i2s2s5i4h", 0, *names, 165, skip, 4, 0, 4, *size)
+        head += struct.pack("<fffIi?ih", 0.1, 3.0, 2.0, 4, bits, False, 0, 0)
+        head += struct.pack("<h6Bff", *date, 0, 100.0, 100.0) + b"\0" * 12
+        head += struct.pack("<iiih4sffi", count, count, 0, 0, tail[:4], 7.0, 5.0, 0) + tail[4:]
+    else:
+        head = struct.pack("<6i", version, 165, skip, 0, 4, 4)
+        head += struct.pack("<4s4s", *(bytes(b for c in n for b in (c, 0)) for n in names))
+        head += struct.pack("<8i?i", count, count, 0, 0, *size, False, 0)
+        head += struct.pack("<8i3fi12xi", *date, 0, 0, 0.1, 7.0, 5.0, 0, 0)
+        head += struct.pack("<Ii6f", 4, bits, 100.0, 100.0, 1.0, 1.0, 3.0, 2.0) + tail
+    if version == 2:
+        head += struct.pack("<iid5i2i", count, 0, 0.0, 1, 0, 1, 0, 0, 3, 4)
+    body = b""
+    for frame in frames.reshape(-1, rows, columns)[: count * sum(map(bool, channels))]:
+        start = struct.pack("<i4h2f?bhii", 0, 0, 0, 0, 0, 0.0, 0.0, False, 0, 0, 0, 0)
+        body += start[:skip].ljust(skip, b"\0") + frame.astype("<i2").tobytes()
+    path.write_bytes(head + body)
+    return path
+
+
+def h5jpk(path, channels, width_m, height_m):
+    """Write JPK's HDF5: channels are ((N, H, W) array, name, retrace, nm a level)."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        scan = file.create_group("Measurement_000")
+        for number, (frames, name, retrace, nm) in enumerate(channels):
+            _, rows, columns = frames.shape
+            group = scan.create_group(f"Channel_{number:03d}")
+            group.attrs["channel.name"] = name
+            group.attrs["retrace"] = "true" if retrace else "false"
+            group.attrs["net-encoder.scaling.multiplier"] = nm * 1e-9
+            group.attrs["net-encoder.scaling.offset"] = 0.0
+            group[name.capitalize()] = frames[:, ::-1].reshape(len(frames), -1).T
+        for letter, size, count in (("u", width_m, columns), ("v", height_m, rows)):
+            scan.attrs[f"position-pattern.grid.{letter}length"] = size
+            scan.attrs[f"position-pattern.grid.{'ij'[letter == 'v']}length"] = count
+        scan.attrs["timing-settings.scanRate"] = 2.0
+    return path
+
+
+def velox(path, images, size_m, unit="m"):
+    """Write the EMD of Velox: images are ((H, W, N) array, name of the detector)."""
+    import json
+
+    import h5py
+
+    def text(content, length=4000):
+        raw = json.dumps(content).encode().ljust(length, b"\0")
+        return np.frombuffer(raw, np.uint8)[:, None]
+
+    with h5py.File(path, "w") as file:
+        file["Version"] = np.array([json.dumps({"format": "Velox", "version": "1.11"})], "S60")
+        detectors = {f"Detector-{n}": {"DetectorName": name} for n, (_, name) in enumerate(images)}
+        for number, (array, _) in enumerate(images):
+            group = file.create_group(f"Data/Image/{number:032x}")
+            group.create_dataset("Data", data=array, chunks=(*array.shape[:2], 1))
+            result = {"DetectorIndex": str(number), "PixelUnitX": unit, "PixelUnitY": unit}
+            result["PixelSize"] = {"width": str(size_m), "height": str(size_m)}
+            result["Offset"] = {"x": "0", "y": "0"}
+            about = {
+                "BinaryResult": result,
+                "Detectors": detectors,
+                "Scan": {"FrameTime": "0.5"},
+                "Acquisition": {"AcquisitionStartDatetime": {"DateTime": "1500000000"}},
+            }
+            group["Metadata"] = text(about)
+    return path
+
+
+def emi(path, images, size_m, mode="TEM uP SA Zoom Image"):
+    """Write TIA's EMI and beside it one SER a series (N, H, W) float32."""
+    info = "<ObjectInfo><AcquireInfo><CameraNamePath>c</CameraNamePath></AcquireInfo>"
+    info += "<ExperimentalDescription><Root><Data><Label>Mode</Label><Value>{}</Value><Unit/>"
+    info += "</Data></Root></ExperimentalDescription></ObjectInfo>"
+    path.write_bytes(b"JFL\0" + b"\0".join(info.format(mode).encode() for _ in images) + b"\0")
+    for number, series in enumerate(images, 1):
+        ser(path.with_name(f"{path.stem}_{number}.ser"), series, size_m)
     return path

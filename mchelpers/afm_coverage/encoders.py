@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..checks import check_image
 from ..contexts import seeded
 from .pretraining import DOMAIN as DOMAIN
 from .pretraining import domain_encoder as domain_encoder
@@ -82,10 +83,10 @@ def features(
     """
     from ..train import predict
 
-    patches = np.asarray(patches)
+    patches = check_image(patches, "patches", None)
     if patches.ndim != 3 or patches.dtype != np.uint8:
         raise ValueError(f"patches must be (N, H, W) uint8, got {patches.dtype} {patches.shape}")
-    grey = torch.from_numpy(patches)[:, None]
+    grey = torch.from_numpy(np.require(patches, requirements=["C", "W"]))[:, None]
     return predict(encoder, grey, batch_size=batch_size, device=device).numpy()
 
 

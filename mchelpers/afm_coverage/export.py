@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import check_image, check_pixel_size_nm
+
 __all__ = ["export_page", "write_tiff"]
 
 _STOPS = ((0, 0, 0), (92, 38, 8), (168, 92, 32), (224, 164, 92), (250, 222, 176), (255, 250, 240))
@@ -52,10 +54,12 @@ def export_page(
     Raises
     ------
     ValueError
-        If the micrograph is not (H, W, 3) uint8.
+        If the micrograph is not (H, W, 3) uint8, or the pixel size is none in nm.
     """
     from PIL import Image, ImageDraw, ImageFont
 
+    rgb = check_image(rgb, ndim=None)
+    check_pixel_size_nm(pixel_size_nm)
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"need a (height, width, 3) uint8 image, got {rgb.dtype} {rgb.shape}")
     height, width = rgb.shape[:2]

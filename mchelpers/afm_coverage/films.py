@@ -17,15 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import augment
+from ..checks import check_image
 from ..contexts import seeded
-from ..kept import (
-    CrossValidation,
-    cross_validate,
-    find_file,
-    half,
-    load_tensors,
-    save_tensors,
-)
+from ..kept import CrossValidation, cross_validate, find_file, half, load_tensors, save_tensors
 from ..key import fingerprint
 from ..models import UNet, bce_dice
 from ..record.machine import describe_device
@@ -69,7 +63,7 @@ class FilmNetwork(UNet):
 
 def as_tensor(images: np.ndarray) -> Tensor:
     """Turn (N, H, W) uint8 or bool into (N, 1, H, W) float32 in 0..1."""
-    images = np.asarray(images)
+    images = check_image(images, "images", None)
     if images.ndim != 3 or images.dtype not in (np.uint8, bool):
         raise ValueError(
             f"(N, H, W) uint8 or bool are needed, got {images.dtype} {images.shape}; "
@@ -253,6 +247,7 @@ def predict_films(
     """
     found = []
     for image in images:
+        image = check_image(image)
         height, width = image.shape
         rest = [(0, -size % network.multiple) for size in (height, width)]
         padded = np.pad(image, rest, "symmetric")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import check_image, check_mask
+
 __all__ = [
     "Doubt",
     "TwoGaussians",
@@ -35,7 +37,7 @@ def luminance(image: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     image
-        (H, W), (H, W, 3) or (H, W, 4), of uint8, uint16 or bool; alpha is ignored.
+        (H, W), (H, W, 3) or opaque (H, W, 4), of uint8, uint16 or bool.
 
     Returns
     -------
@@ -45,10 +47,10 @@ def luminance(image: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the shape or the type is another.
+        If the shape or the type is another, or a pixel is transparent.
     """
-    image = np.asarray(image)
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+    image = check_image(image, ndim=None)
+    if image.ndim not in (2, 3) or image.ndim == 3 and image.shape[2] not in (3, 4):
         raise ValueError(f"a (height, width) or RGB(A) image is needed, got shape {image.shape}")
     if image.dtype not in (np.uint8, np.uint16, bool):
         raise ValueError(
@@ -56,6 +58,8 @@ def luminance(image: np.ndarray) -> np.ndarray:
             "0..255 and convert it to uint8 first"
         )
     top = 1 if image.dtype == bool else np.iinfo(image.dtype).max
+    if image.shape[2:] == (4,) and image[..., 3].min() < top:
+        raise ValueError("the image is partly transparent; lay it on a white page first")
     if image.ndim == 3:
         image = image[..., :3] @ np.array(LUMINANCE, np.float32)
     return image.astype(np.float32) * np.float32(255 / top)
@@ -86,11 +90,12 @@ def crop_export(page: np.ndarray, rule: str = "robust", tolerance: int = 10) -> 
     ValueError
         If the rule is unknown or finds no micrograph.
     """
+    page = check_image(page, "the page", None)
     if rule == "study":
         light = luminance(page)
         return _first_run(light, 1), _first_run(light, 0)
     if rule == "robust":
-        return _largest_region(np.asarray(page), tolerance)
+        return _largest_region(page, tolerance)
     raise ValueError(f"rule is 'study' or 'robust', got {rule!r}")
 
 
@@ -124,9 +129,8 @@ def _largest_region(page: np.ndarray, tolerance: int) -> tuple[slice, slice]:
     regions, count = label(away > tolerance)
     if not count:
         raise ValueError("the page is empty: all of it has one colour")
-    boxes = find_objects(regions)
-    areas = [(b[0].stop - b[0].start) * (b[1].stop - b[1].start) for b in boxes]
-    rows, columns = boxes[int(np.argmax(areas))]
+    areas = np.bincount(regions.ravel())[1:]  # not of the box: a line may run round the page
+    rows, columns = find_objects(regions)[int(np.argmax(areas))]
     # Compression smears the edges: keep lines that are mostly not paper.
     solid = away[rows, columns] > tolerance
     tall, wide = (np.flatnonzero(solid.mean(axis) > 0.5) for axis in (1, 0))
@@ -140,15 +144,12 @@ def _largest_region(page: np.ndarray, tolerance: int) -> tuple[slice, slice]:
 
 def _lightness(image: np.ndarray) -> np.ndarray:
     """Check a (H, W) lightness in 0..255 that has more than one level."""
-    image = np.asarray(image)
-    if image.ndim != 2 or not image.size:
-        raise ValueError(f"one (height, width) lightness image is needed, got shape {image.shape}")
+    image = check_image(image)
     if image.dtype != np.uint8:
-        if not np.isfinite(image).all():
-            raise ValueError("the image holds NaN or infinity; fill or crop those pixels first")
-        if image.min() < 0 or image.max() > 255:
+        if image.min() < 0 or not (1 < image.max() <= 255 or image.max() == 0):
             raise ValueError(
-                "lightness runs from 0 to 255; see mchelpers.afm_coverage.labels.luminance"
+                f"lightness runs from 0 to 255, this image from {image.min():g} to "
+                f"{image.max():g}; see mchelpers.afm_coverage.labels.luminance"
             )
         image = np.rint(image).astype(np.uint8)
     return image
@@ -299,9 +300,8 @@ def overlap_curve(image: np.ndarray, truth: np.ndarray, dark: bool = False) -> n
     ValueError
         If the mask is not boolean or of another shape.
     """
-    image, truth = _lightness(image), np.asarray(truth)
-    if truth.dtype != bool or truth.shape != image.shape:
-        raise ValueError(f"the mask is {truth.dtype} {truth.shape}, need bool {image.shape}")
+    image = _lightness(image)
+    truth = check_mask(truth, shape=image.shape)
     film, rest = (np.cumsum(np.bincount(image[m], minlength=256)) for m in (truth, ~truth))
     if not dark:
         film, rest = film[-1] - film, rest[-1] - rest

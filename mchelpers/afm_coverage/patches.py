@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import check_image, check_mask
 from ..data import Split
 
 __all__ = ["Patches", "cut_patches", "frames", "split_conditions"]
@@ -115,7 +116,7 @@ def cut_patches(
     for number, (image, mask) in enumerate(
         tqdm(pairs, desc=progress, total=len(images), unit="image", disable=progress is None)
     ):
-        _check(image, mask, number)
+        image, mask = _check(image, mask, number)
         rng = np.random.default_rng((seed, number))
         for _ in range(count):
             rows, columns, size = _place(rng, image.shape, side, scale, turn, number)
@@ -168,16 +169,14 @@ def frames(
     return np.array(corners).reshape(-1, 4, 2), np.array(scales)
 
 
-def _check(image: np.ndarray, mask: np.ndarray, number: int) -> None:
+def _check(image: np.ndarray, mask: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    image = check_image(image, f"image {number}", None)
     if image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError(
             f"image {number} is {image.dtype} {image.shape}; patches are cut from (H, W) uint8 "
             "(labelling.luminance turns colours into lightness)"
         )
-    if mask.shape != image.shape or mask.dtype != bool:
-        raise ValueError(
-            f"mask {number} is {mask.dtype} {mask.shape}, but must be bool {image.shape}"
-        )
+    return image, check_mask(mask, f"mask {number}", image.shape)
 
 
 def _place(
@@ -221,11 +220,7 @@ def _sample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, scale: flo
 
 
 def split_conditions(
-    samples: np.ndarray,
-    conditions: np.ndarray,
-    validation: int = 5,
-    test: int = 6,
-    seed: int = 0,
+    samples: np.ndarray, conditions: np.ndarray, validation: int = 5, test: int = 6, seed: int = 0
 ) -> Split:
     """Split micrographs so that no growth condition, and no sample, is on two sides.
 

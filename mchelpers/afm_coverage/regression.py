@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..augment import symmetry
+from ..checks import check_image
 from .patches import Patches
 
 __all__ = [
@@ -178,10 +179,7 @@ def mse(predicted: Tensor, coverage: Tensor) -> Tensor:
 
 
 def predict_coverage(
-    network: nn.Module,
-    images: np.ndarray,
-    batch_size: int = 16,
-    device: str | torch.device = "cpu",
+    network: nn.Module, images: np.ndarray, batch_size: int = 16, device: str | torch.device = "cpu"
 ) -> np.ndarray:
     """Predict the coverage of patches.
 
@@ -200,7 +198,7 @@ def predict_coverage(
     """
     from ..train import predict
 
-    images = np.asarray(images)
+    images = np.require(check_image(images, "images", None), requirements=["C", "W"])
     if images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError(f"images must be (N, H, H) uint8, got {images.dtype} {images.shape}")
     with torch.inference_mode():

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import metrics
 from ..augment import crop, symmetry
+from ..checks import check_image, check_mask
 from ..data import DataError, Split, fetch
 from ..kept import CrossValidation, cross_validate, load_network
 from ..models import bce_dice
@@ -191,9 +192,12 @@ def shrink(
         # (H, W) -> (H/t, t, W/t, t)
         return cut.reshape(height, times, width, times).mean((1, 3), dtype=np.float32)
 
+    images = [check_image(i, least=times) for i in images]
+    if any(i.dtype != np.uint8 for i in images):
+        raise ValueError("micrographs must be uint8; labels.luminance turns others into lightness")
     return (
-        [np.rint(blocks(np.asarray(i))).astype(np.uint8) for i in images],
-        [blocks(np.asarray(m)) >= 0.5 for m in masks],
+        [np.rint(blocks(i)).astype(np.uint8) for i in images],
+        [blocks(check_mask(m)) >= 0.5 for m in masks],
     )
 
 
@@ -205,10 +209,7 @@ def to_tensors(parts: Patches) -> tuple[Tensor, Tensor]:
 
 def coverage_of(masks: np.ndarray) -> np.ndarray:
     """Return the (N,) share of film in (N, H, W) boolean masks."""
-    masks = np.asarray(masks)
-    if masks.dtype != bool or masks.ndim != 3:
-        raise ValueError(f"need (N, H, W) boolean masks, got {masks.dtype} {masks.shape}")
-    return masks.mean((1, 2))
+    return check_mask(masks, "masks", ndim=(3,)).mean((1, 2))
 
 
 def iou(masks: np.ndarray, truth: np.ndarray, empty: float = 1.0) -> np.ndarray:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import check_image
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -124,6 +126,7 @@ def pad(image: np.ndarray, layout: Layout, fill: float = 0.0) -> np.ndarray:
     -------
     (H', W') float32
     """
+    image = check_image(image)
     if image.shape != layout.shape:
         raise ValueError(f"the layout is for {layout.shape} px, the image has {image.shape}")
     padded = np.full(layout.padded, fill, np.float32)
@@ -134,6 +137,9 @@ def pad(image: np.ndarray, layout: Layout, fill: float = 0.0) -> np.ndarray:
 
 def cut_tiles(padded: np.ndarray, layout: Layout) -> np.ndarray:
     """Cut a padded array into its overlapping tiles, row by row: (rows * columns, side, side)."""
+    padded = check_image(padded, "the padded array")
+    if padded.shape != layout.padded:
+        raise ValueError(f"the layout pads to {layout.padded} px, the array has {padded.shape}")
     view = np.lib.stride_tricks.sliding_window_view(padded, (layout.side, layout.side))
     return np.array(view[:: layout.step, :: layout.step]).reshape(-1, layout.side, layout.side)
 
@@ -324,6 +330,8 @@ def sliding(
     from ..train import predict
 
     def blended(image):
+        if -(-(side - min(image.shape)) // 2) >= min(image.shape):
+            raise ValueError(f"{image.shape} px cannot be mirrored up to {side} px: enlarge it")
         return sliding_window_inference(
             torch.from_numpy(image)[None, None],
             roi_size=(side, side),
@@ -365,11 +373,8 @@ def rescale(
     import torch
     from scipy.ndimage import gaussian_filter
 
-    image = np.ascontiguousarray(image, np.float32)
-    if image.ndim != 2:
-        raise ValueError(f"one (H, W) image is needed, got shape {image.shape}")
-    if not np.isfinite(image).all():  # one such pixel would spoil every tile that sees it
-        raise ValueError("the image holds NaN or infinity; fill or crop those pixels first")
+    # One pixel of NaN would spoil every tile that sees it.
+    image = np.require(check_image(image), np.float32, ["C", "W"])
     if shape is None:
         shape = (round(image.shape[0] * scale), round(image.shape[1] * scale))
     if min(shape) < 1:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import check_image, check_mask
+
 __all__ = [
     "BOND_NM",
     "Lattice",
@@ -107,6 +109,7 @@ def order_parameter(image: np.ndarray, radius: float) -> float:
     Sadre et al. (2021) compare the signal of a hexagon's atoms with that of
     its centre for all orientations; this sums the comparison up in one number.
     """
+    image = check_image(image)
     waves = np.fft.ifft2(np.fft.fft2(image) * _ring(image.shape, radius, 0.06 * radius)).real
     waves -= waves.mean()
     skewness = np.mean(waves**3) / max(np.mean(waves**2) ** 1.5, 1e-30)
@@ -128,13 +131,11 @@ def measure_lattice(image: np.ndarray) -> Lattice:
     Raises
     ------
     ValueError
-        If the image is not one finite image of at least 32 x 32 px.
+        If the image is not one finite, real image of at least 32 x 32 px.
     """
     from .lattice import bragg_radius
 
-    image = np.asarray(image, float)
-    if image.ndim == 2 and image.size and np.ptp(image) == 0:  # black: nothing to measure
-        return Lattice(float("nan"), 0.0)
+    image = check_image(image, least=32).astype(float)
     radius = bragg_radius(image)
     if not np.isfinite(radius):
         return Lattice(float("nan"), 0.0)
@@ -172,12 +173,13 @@ def hexagon_signal(image: np.ndarray, lattice: Lattice, zoom: int = 1) -> np.nda
 
     if not lattice.found:
         raise ValueError("no Bragg spots, so no scale to filter at; check lattice.found first")
+    image = check_image(image)
     # Mirrored rims: a periodic transform would join the lattice to its far side out of step.
     pad = int(np.ceil(4 * lattice.bond_px))
-    height, width = np.shape(image)
+    height, width = image.shape
     size = [2 * next_fast_len(int(np.ceil(s / 2)) + pad) for s in (height, width)]
     far = [s - pad - n for s, n in zip(size, (height, width), strict=True)]
-    wide = np.pad(np.asarray(image, float), ((pad, far[0]), (pad, far[1])), mode="symmetric")
+    wide = np.pad(image.astype(float), ((pad, far[0]), (pad, far[1])), mode="symmetric")
     radius = 2 / (3 * lattice.bond_px)
     spectrum = fftshift(fft2(wide) * _ring(wide.shape, radius, 0.2 * radius))
     more = [((zoom - 1) * s // 2,) * 2 for s in size]  # even sizes: zero frequency stays central
@@ -288,8 +290,7 @@ def unmasked(atoms: np.ndarray, mask: np.ndarray) -> np.ndarray:
     ValueError
         If the mask is not boolean.
     """
-    if mask.dtype != bool:
-        raise ValueError(f"a boolean mask is needed, got {mask.dtype}; apply a threshold first")
+    mask = check_mask(mask)
     pixels = np.rint(atoms).astype(int)
     inside = ((pixels >= 0) & (pixels < mask.shape)).all(1)
     kept = atoms[inside]

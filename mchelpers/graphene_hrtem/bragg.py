@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..checks import check_image
 from ..data import zscore
 
 __all__ = [
@@ -113,6 +114,7 @@ def low_pass(image: np.ndarray, sigma: float) -> np.ndarray:
     -------
     (H, W) float32
     """
+    image = check_image(image)
     height, width = image.shape
     # Two small matrix products are faster than a convolution of this width.
     return _gaussian(height, sigma) @ image @ _gaussian(width, sigma).T
@@ -137,12 +139,21 @@ def weighted_spectrum(image: np.ndarray, blur: float = 2.0) -> np.ndarray:
     from scipy.fft import rfft2
     from scipy.ndimage import gaussian_filter
 
+    image = check_image(image)
     height, width = image.shape
     *_, q = _frequencies(height, width)
     transform = rfft2(image * _window(height, width), workers=1)
     amplitude = q * np.abs(transform) * np.float32(REFERENCE / image.size)
     margin = int(4 * blur + 1)
     return gaussian_filter(_mirrored(amplitude, margin), blur, mode=("wrap", "nearest"))[:, margin:]
+
+
+def _half_plane(half: np.ndarray, width: int) -> np.ndarray:
+    """Check a half plane of Fourier amplitudes of an image so wide."""
+    half = check_image(half, "the half plane", floating=True)
+    if half.shape[1] != width // 2 + 1:
+        raise ValueError(f"an image {width} px wide has no half plane of shape {half.shape}")
+    return half
 
 
 def _mirrored(half: np.ndarray, columns: int) -> np.ndarray:
@@ -182,6 +193,7 @@ def bragg_spots(
         Frequency of rows and columns in px^-1, strongest first, one of each
         pair. n is 0 where nothing exceeds the threshold.
     """
+    spectrum = _half_plane(spectrum, width)
     rows, columns, q = _frequencies(spectrum.shape[0], width)
     highest = _highest_nearby(_mirrored(spectrum, 3))[:, 3:]
     found = (spectrum == highest) & (spectrum > threshold) & (q > BAND[0]) & (q < BAND[1])
@@ -216,6 +228,7 @@ def bragg_image(image: np.ndarray, spots: np.ndarray, sigma: float = 0.0156) -> 
     """
     from scipy.fft import irfft2, next_fast_len, rfft2
 
+    image = check_image(image)
     height, width = image.shape
     reach = 1 / (2 * np.pi * sigma)
     shape = [next_fast_len(n + int(np.ceil(3 * reach)), real=True) for n in (height, width)]
@@ -272,7 +285,7 @@ def bragg_filter(
     Raises
     ------
     ValueError
-        If the image is not 2-D, smaller than 32 px, constant, or holds NaN; if
+        If the image is not 2-D, smaller than 32 px, constant, complex, or holds NaN; if
         ``sigma`` is not positive or fewer than two peaks are allowed.
 
     Notes
@@ -280,11 +293,7 @@ def bragg_filter(
     Sadre et al. (2021), *Segmentation by Fourier Filtering*. Taken apart in
     the chapter *What the Bragg filter sees*.
     """
-    if np.ndim(image) != 2 or min(np.shape(image)) < SMALLEST:
-        raise ValueError(
-            f"one image of at least {SMALLEST} x {SMALLEST} px is needed, got shape "
-            f"{np.shape(image)}; filter a stack image by image"
-        )
+    image = check_image(image, "the image (a stack is filtered image by image)", least=SMALLEST)
     if sigma <= 0 or peaks < 2:
         raise ValueError(f"need sigma > 0 and at least 2 peaks, got {sigma} and {peaks}")
     image = zscore(image)
@@ -313,6 +322,7 @@ def full_plane(half: np.ndarray, width: int) -> np.ndarray:
     (H, width) float
         Zero frequency in the middle.
     """
+    half = _half_plane(half, width)
     missing = half[:, 1 : (width + 1) // 2][:, ::-1]
     mirrored = np.roll(missing[::-1], 1, axis=0)  # the amplitude at -q is that at q
     return np.fft.fftshift(np.concatenate([half, mirrored], axis=1))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import check_image, check_mask
 from ..data import bezier_background, zscore
 from .bragg import bragg_filter, low_pass
 from .postprocess import tidy
@@ -68,8 +69,19 @@ def flat_field(image: np.ndarray) -> np.ndarray:
     -------
     (H, W) float32
         Mean 0, standard deviation 1.
+
+    Raises
+    ------
+    ValueError
+        If the fitted background is not positive everywhere, or as :func:`zscore`.
     """
-    return zscore(image / bezier_background(image))
+    background = bezier_background(image)
+    if background.min() <= 0:
+        raise ValueError(
+            f"the background falls to {background.min():.3g}, but is divided by: flat-field the "
+            "counts before anything is subtracted from them"
+        )
+    return zscore(image / background)
 
 
 def local_deviation(image: np.ndarray, detail: float = 8.0, window: float = 5.0) -> np.ndarray:
@@ -177,6 +189,12 @@ def _filtered(flat: Sequence[np.ndarray], sigma: float, peak_threshold: float) -
     return np.stack([bragg_filter(image, sigma, peak_threshold) for image in flat])
 
 
+def _pair(maps: np.ndarray, truth: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Check maps (N, H, W) or (N, C, H, W), and their labels (N, H, W) bool."""
+    maps = check_image(maps, name, (3, 4))
+    return maps, check_mask(truth, "truth", (len(maps), *maps.shape[-2:]), (3,))
+
+
 def f1_by_threshold(
     scores: np.ndarray, truth: np.ndarray, thresholds: np.ndarray = THRESHOLDS
 ) -> np.ndarray:
@@ -196,6 +214,7 @@ def f1_by_threshold(
     (N, T) float
         F1 of each image at each threshold, 0 where it is 0/0.
     """
+    scores, truth = _pair(scores, truth, "scores")
     curves = np.empty((len(scores), len(thresholds)))
     for curve, score, mask in zip(curves, scores, truth):
         passed = np.searchsorted(thresholds, score.ravel())  # thresholds below the score
@@ -209,7 +228,10 @@ def f1_by_threshold(
 
 
 def _rest(fold: np.ndarray, count: int) -> np.ndarray:
-    return np.setdiff1d(np.arange(count), fold)
+    rest = np.setdiff1d(np.arange(count), fold)
+    if not len(rest):
+        raise ValueError(f"a fold holds all {count} images; none is left to fit on")
+    return rest
 
 
 def threshold_masks(
@@ -234,6 +256,7 @@ def threshold_masks(
     masks, chosen
         (N, H, W) bool, each image by a threshold it had no part in; (folds,) float.
     """
+    scores, truth = _pair(scores, truth, "scores")
     curves = f1_by_threshold(scores, truth, thresholds)
     chosen = np.array([thresholds[curves[_rest(f, len(truth))].mean(0).argmax()] for f in folds])
     masks = np.zeros(truth.shape, bool)
@@ -246,6 +269,7 @@ def otsu_masks(scores: np.ndarray) -> np.ndarray:
     """Split each map (N, H, W) where Otsu's method parts its two populations."""
     from skimage.filters import threshold_otsu
 
+    scores = check_image(scores, "scores", (3,), floating=True)
     return np.stack([score > threshold_otsu(score) for score in scores])
 
 
@@ -294,6 +318,7 @@ def bragg_masks(
     sigmas, peak_thresholds, thresholds
         Candidates for the aperture (px^-1), G_thresh and M_thresh.
     """
+    images, truth = _pair(images, truth, "images")
     flat = np.stack([flat_field(image) for image in images])
     pairs = [(s, g) for s in sigmas for g in peak_thresholds]
     curves = np.stack(
@@ -341,6 +366,7 @@ def fit_pixels(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
+    features, truth = _pair(features, truth, "features")
     rng = np.random.default_rng(seed)
     size = truth[0].size
     rows, labels = [], []
@@ -362,6 +388,7 @@ def fit_pixels(
 
 def pixel_probability(model: Pipeline, features: np.ndarray) -> np.ndarray:
     """Apply a classifier to the maps (C, H, W) of one image: (H, W) float32 in 0..1."""
+    features = check_image(features, "features", (3,))
     shape = features.shape[1:]
     rows = features.reshape(len(features), -1).T  # (H * W, C)
     return model.predict_proba(rows)[:, 1].astype(np.float32).reshape(shape)
@@ -369,6 +396,7 @@ def pixel_probability(model: Pipeline, features: np.ndarray) -> np.ndarray:
 
 def probability_masks(probabilities: np.ndarray) -> np.ndarray:
     """Turn maps of probabilities (N, H, W) into masks: smoothed, one half, holes filled."""
+    probabilities = check_image(probabilities, "probabilities", (3,))
     return tidy(probabilities - 0.5, blur_px=4.0, hole_px=1000, speck_px=0)
 
 
@@ -393,6 +421,7 @@ def best_masks(
     masks, probabilities
         (N, H, W) bool and float32, each image by a classifier that never saw it.
     """
+    features, truth = _pair(features, truth, "features")
     probabilities = np.zeros(truth.shape, np.float32)
     for fold in folds:
         rest = _rest(fold, len(truth))

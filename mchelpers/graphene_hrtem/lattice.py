@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import check_image
 from ..metrics import windowed_amplitude
 
 __all__ = [
@@ -40,7 +41,7 @@ def ring_prominence(image: np.ndarray, highest: float = 0.5) -> tuple[np.ndarray
     Returns
     -------
     frequency, prominence
-        (n,) float each: px^-1 from 0.09 on, and a ratio.
+        (n,) float each: px^-1 from 0.09 on, and a ratio, 0 in a constant image.
 
     Raises
     ------
@@ -56,7 +57,9 @@ def ring_prominence(image: np.ndarray, highest: float = 0.5) -> tuple[np.ndarray
     radii = np.arange(int(np.ceil(_INNER * bins)), int(highest * bins))
     rings = [amplitude[ring == radius] for radius in radii]
     brightest = [np.partition(values, -_SPOTS)[-_SPOTS:].mean() for values in rings]
-    return radii / bins, np.array(brightest) / [np.median(values) for values in rings]
+    usual = np.array([np.median(values) for values in rings])
+    nothing = np.zeros(len(rings))  # in a constant image
+    return radii / bins, np.divide(brightest, usual, out=nothing, where=usual > 0)
 
 
 def bragg_radius(image: np.ndarray) -> float:
@@ -74,13 +77,15 @@ def bragg_radius(image: np.ndarray) -> float:
     -------
     float
         px^-1, to about a fifth of a bin; times the image's edge it is the
-        radius in bins. NaN if the image shows no lattice.
+        radius in bins. NaN if the image shows no lattice, or is constant.
 
     Raises
     ------
     ValueError
         If the image is smaller than 32 px or not finite.
     """
+    if np.ptp(check_image(image, least=32).astype(float)) == 0:  # black: nothing to measure
+        return float("nan")
     frequency, prominence = ring_prominence(image, highest=_CORNERS)
     best = int(np.argmax(np.where(frequency < 0.5, prominence, 0)))
     if prominence[best] < _LEAST_PROMINENCE:

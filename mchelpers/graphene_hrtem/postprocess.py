@@ -12,6 +12,8 @@ from itertools import product
 
 import numpy as np
 
+from ..checks import check_image, check_mask
+
 __all__ = ["GRID", "tidy", "tidy_cross_fitted"]
 
 GRID = {
@@ -50,13 +52,11 @@ def tidy(
     Raises
     ------
     ValueError
-        If logits are not (N, H, W).
+        If logits are not (N, H, W), or not finite.
     """
     from scipy.ndimage import gaussian_filter
 
-    logits = np.asarray(logits, np.float32)
-    if logits.ndim != 3:
-        raise ValueError(f"logits {logits.shape} must be (images, height, width)")
+    logits = check_image(logits, "logits", (3,)).astype(np.float32)
     if blur_px:
         logits = gaussian_filter(logits, (0, blur_px, blur_px), mode="nearest")
     masks = logits > threshold
@@ -106,6 +106,8 @@ def tidy_cross_fitted(
     """
     from ..metrics import per_image
 
+    logits = check_image(logits, "logits", (3,))
+    truth = check_mask(truth, "truth", logits.shape, (3,))
     tried = [dict(zip(grid, values)) for values in product(*grid.values())]
     scores = np.empty((len(tried), len(truth)), np.float32)
     for row, setting in zip(scores, tried):
@@ -113,6 +115,8 @@ def tidy_cross_fitted(
     masks, chosen = np.zeros(truth.shape, bool), []
     for test in folds:
         others = np.setdiff1d(np.arange(len(truth)), test)
+        if not len(others):
+            raise ValueError(f"a fold holds all {len(truth)} images; none is left to fit on")
         chosen.append(tried[int(scores[:, others].mean(1).argmax())])
         masks[test] = tidy(logits[test], **chosen[-1])
     return masks, chosen

@@ -12,6 +12,9 @@ import zlib
 
 import numpy as np
 
+from ..checks import check_image, check_mask
+from ..metrics import check_masks
+
 __all__ = [
     "compress",
     "decode_runs",
@@ -69,9 +72,7 @@ def encode_runs(mask: np.ndarray) -> bytes:
     ValueError
         If the mask is not boolean.
     """
-    mask = np.asarray(mask)
-    if mask.dtype != bool:
-        raise ValueError(f"a boolean mask is needed, got {mask.dtype}; apply a threshold first")
+    mask = check_mask(mask)
     flat = mask.ravel()
     changes = np.flatnonzero(np.diff(flat, prepend=False))
     return _write_numbers(np.diff(changes, prepend=0, append=flat.size))
@@ -116,14 +117,10 @@ def _region_means(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _checked(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    image, mask = np.asarray(image), np.asarray(mask)
-    if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
+    image = check_image(image)
+    if image.dtype != np.uint8:
         raise ValueError(f"an 8-bit image (H, W) is needed, got {image.dtype} {image.shape}")
-    if mask.dtype != bool or mask.shape != image.shape:
-        raise ValueError(
-            f"a boolean mask of {image.shape} is needed, got {mask.dtype} {mask.shape}"
-        )
-    return image, mask
+    return image, check_mask(mask, shape=image.shape)
 
 
 def compress(image: np.ndarray, mask: np.ndarray) -> bytes:
@@ -205,5 +202,6 @@ def lattice_lost(masks: np.ndarray, truth: np.ndarray) -> float:
     float
         Clean pixels inside the masks over all clean pixels; NaN without any.
     """
+    masks, truth = check_masks(masks, truth)
     clean = ~truth
     return float((masks & clean).sum() / clean.sum()) if clean.any() else float("nan")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import check_image, check_mask
 from ..metrics import check_masks, per_image
 
 __all__ = ["auc_per_image", "macro", "oracle_threshold", "surface_dice"]
@@ -40,6 +41,8 @@ def oracle_threshold(scores: np.ndarray, truth: np.ndarray, steps: int = 64) -> 
         ``scores > threshold`` has the best F1; the image's maximum where the
         label is empty (so that the prediction is empty too).
     """
+    scores = check_image(scores, "scores", (3,), floating=True)
+    truth = check_mask(truth, "truth", scores.shape, (3,))
     best = np.empty(len(scores))
     for n, (score, mask) in enumerate(zip(scores, truth)):
         if not mask.any():
@@ -61,6 +64,8 @@ def auc_per_image(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """
     from sklearn.metrics import roc_auc_score
 
+    scores = check_image(scores, "scores", (3,), floating=True)
+    truth = check_mask(truth, "truth", scores.shape, (3,))
     both = [m.any() and not m.all() for m in truth]
     return np.array(
         [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,18 +73,11 @@ def write_coco(folder: Path, images: Sequence[LabelledImage], classes: Sequence[
             if not i.crop.any():
                 continue
             rows, columns = i.crop.shape
-            objects.append(
-                {
-                    "id": len(objects) + 1,
-                    "image_id": number,
-                    "category_id": classes.index(i.category) + 1,
-                    "segmentation": _segmentation(i, image.shape),
-                    "area": int(i.crop.sum()),
-                    "bbox": [i.left, i.top, columns, rows],
-                    "iscrowd": 0,
-                    "layers": i.layers,
-                }
-            )
+            kind = classes.index(i.category) + 1
+            ids = {"id": len(objects) + 1, "image_id": number, "category_id": kind}
+            outline = {"segmentation": _segmentation(i, image.shape), "area": int(i.crop.sum())}
+            box = {"bbox": [i.left, i.top, columns, rows], "iscrowd": 0}
+            objects.append(ids | outline | box | {"layers": i.layers})
     categories = [{"id": n, "name": name} for n, name in enumerate(classes, 1)]
     target = folder / "annotations.json"
     content = {"images": about, "annotations": objects, "categories": categories}
@@ -194,6 +188,9 @@ def read_coco(
     marks.check_classes(list(names.values()), classes, str(annotations))
     entries = _by_id(content, "images", ["file_name"], annotations)
     objects = _by_id(content, "annotations", ["image_id", "category_id"], annotations)
+    files = [entry["file_name"] for entry in entries.values()]
+    if twice := [file for file, count in Counter(files).items() if count > 1]:
+        raise DataError(f"{annotations} lists the image {twice[0]!r} twice; join its annotations")
     folder = marks.picture_folder(annotations, folder)
     images = {n: _read_entry(entry, folder, annotations) for n, entry in entries.items()}
     for thing in objects.values():

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .planes import Found, Refused, check_size, chosen, one_plane, opaque, turned
+from .units import length_unit
 
 __all__ = ["read_hdf5", "read_npy", "read_pillow", "read_tiff"]
 
@@ -36,7 +37,7 @@ def read_pillow(path: Path, page: int | None, background: float | None) -> Found
     except (UnidentifiedImageError, ImportError):  # Ultralytics' Image.open asks for pi_heif
         raise Refused(
             "cannot be read as an image: it is damaged, or not PNG, JPEG, BMP, WebP, GIF, TIFF, "
-            "HDF5, NPY, DM3, DM4, EMD, MRC, SER, SPM, IBW, GWY, JPK, ASD, TOP or STP"
+            "HDF5, NPY, DM3, DM4, EMD, MRC, SER, EMI, SPM, IBW, GWY, JPK, ASD, TOP or STP"
         ) from None
     with picture:
         count = getattr(picture, "n_frames", 1)
@@ -109,7 +110,7 @@ def read_tiff(path: Path, page: int | None, background: float | None) -> Found:
         frame = one.keyframe
         tag = frame.tags.get(274)
         orientation = tag.value if tag else 1
-        sizes, unit = _tiff_scale(file, frame)
+        sizes, unit = _tiff_scale(file, frame, list(file.series).index(one))
         pixels = _tiff_colours(pixels, frame, background, notes)
     return _right_way_up(pixels, orientation, notes, sizes=sizes, unit=unit)
 
@@ -158,16 +159,20 @@ def _tiff_colours(pixels, frame, background, notes: list[str]) -> np.ndarray:
     return pixels
 
 
-def _tiff_scale(file, frame) -> tuple[tuple | None, object]:
+def _tiff_scale(file, frame, number: int) -> tuple[tuple | None, object]:
     """Find height, width and unit of a pixel, where a microscope's program wrote them.
 
     A resolution in inches or centimetres is the printer's and says nothing of the object.
     """
     tags = frame.tags
     if file.is_ome:
-        known = dict(re.findall(r'(PhysicalSize[XY](?:Unit)?)="([^"]*)"', file.ome_metadata))
+        about = re.findall(r"<\w*:?Pixels\b[^>]*", file.ome_metadata)[number : number + 1]
+        known = dict(re.findall(r'(PhysicalSize[XY](?:Unit)?)="([^"]*)"', "".join(about)))
         sizes = known.get("PhysicalSizeY"), known.get("PhysicalSizeX")
-        return (sizes, known.get("PhysicalSizeXUnit", "um")) if all(sizes) else (None, "")
+        across = known.get("PhysicalSizeXUnit", "um")
+        units = (across, known.get("PhysicalSizeYUnit", across))
+        units = sorted({length_unit(unit) or unit for unit in units})  # of two, none is known
+        return (sizes, " by ".join(units)) if all(sizes) else (None, "")
     if file.is_imagej and "XResolution" in tags:
         across, per_x = tags["XResolution"].value
         down, per_y = tags["YResolution"].value
@@ -183,14 +188,10 @@ def _tiff_scale(file, frame) -> tuple[tuple | None, object]:
     return None, ""
 
 
-def _colour_array(shape: tuple[int, ...]) -> bool:
-    """Whether the last axis of an array without names of axes is one of colours."""
-    return len(shape) >= 3 and shape[-1] in (3, 4) and shape[-2] > 4
-
-
 def _array(source, path: Path, page: int | None, background: float | None, **about) -> Found:
     """Take an array that says nothing of its axes for (..., H, W) or (..., H, W, colours)."""
-    found = Found(source, colour=_colour_array(source.shape), **about)
+    shape = source.shape
+    found = Found(source, len(shape) >= 3 and shape[-1] in (3, 4) and shape[-2] > 4, **about)
     found.pixels = one_plane(found, page)
     if found.colour and found.pixels.shape[-1] == 4:
         found.pixels = _without_alpha(found.pixels, background, found.notes)
@@ -221,13 +222,8 @@ def read_hdf5(path: Path, page: int | None, background: float | None, channel: s
         import hdf5plugin  # noqa: F401  registers more compressions
 
     found = []
-
-    def note(name, item):
-        if isinstance(item, h5py.Dataset) and item.ndim >= 2:
-            found.append(name)
-
     with h5py.File(path, "r") as file:
-        file.visititems(note)
+        file.visititems(lambda n, item: found.append(n) if getattr(item, "ndim", 0) >= 2 else None)
         names = [channel.strip("/")] if channel else found
         if channel and names[0] not in found or len(names) != 1:
             what = f"no dataset {channel!r}" if channel else f"{len(found)} datasets"

@@ -30,10 +30,10 @@ def _unpack(text: str, where: str) -> bytes:
 def _read_image(content: dict, folder: Path | None, file: Path) -> np.ndarray:
     """Read the picture: the one inside where there is one, as Labelme does, else the one named."""
     name = content.get("imagePath")
-    if not isinstance(name, str) or not name:
-        raise DataError(f"{file} names no picture (imagePath)")
     size = content.get("imageHeight"), content.get("imageWidth")
     if not content.get("imageData"):
+        if not isinstance(name, str) or not name:
+            raise DataError(f"{file} names no picture (imagePath)")
         name = name if folder is None else PureWindowsPath(name).name
         return marks.named_picture(folder or file.parent, name, size, str(file))
     with tempfile.TemporaryDirectory() as place:
@@ -67,6 +67,8 @@ def _read_mask(shape: dict, size: tuple[int, int], where: str) -> np.ndarray | N
         crop = np.asarray(Image.open(io.BytesIO(_unpack(shape.get("mask"), where)))) > 0
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{where} holds a mask that cannot be read ({error})") from error
+    if np.abs(np.subtract(crop.shape[:2], (bottom - y + 1, right - x + 1))).max() > 1:
+        raise DataError(f"{where} holds a mask of another size than its two points say")
     return marks.paste(crop, round(x), round(y), size, where)
 
 

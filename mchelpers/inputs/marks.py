@@ -20,14 +20,10 @@ __all__ = [
     "box_corners",
     "check_classes",
     "ellipse_to_mask",
-    "paste",
-    "picture_folder",
-    "polygons_to_mask",
-    "read_corners",
-    "read_json",
     "named_picture",
-    "read_text",
+    "paste",
 ]
+__all__ += ["picture_folder", "polygons_to_mask", "read_corners", "read_json", "read_text"]
 
 
 def read_text(path: Path) -> str:
@@ -100,7 +96,7 @@ def named_picture(folder: Path, name: str, size: tuple, where: str) -> np.ndarra
     if not os.path.isfile(path):  # no error for names that cannot be
         raise DataError(f"{where} names {name!r}, which is not in {folder}; name the right folder")
     image = read_image(path)
-    if any(said is not None and said != real for said, real in zip(size, image.shape)):
+    if any(s not in (None, real, str(real)) for s, real in zip(size, image.shape)):
         rows, columns = image.shape[:2]
         raise DataError(
             f"{where} says that {name} has {size[1]} x {size[0]} px, it has {columns} x {rows}"

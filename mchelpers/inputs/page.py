@@ -21,9 +21,10 @@ INTRODUCTION = """\
 {notice}
 Every loader, chapter and command reads images through one function,
 {{func}}`mchelpers.inputs.pictures.read_picture`: PNG, JPEG, BMP, WebP, GIF, TIFF, HDF5, NPY, IBW,
-GWY, TOP and STP as they are; DM3, DM4, EMD, MRC and SER with rosettasciio; SPM, JPK and ASD with
-AFMReader. The extra `microscopes` brings both. What a file is, its content says, not its name. A
-pixel size is read where a microscope's program wrote it and is otherwise unknown, never 1.
+GWY, H5-JPK, TOP and STP as they are; DM3, DM4, EMD, MRC, SER and EMI with rosettasciio; SPM, JPK
+and ASD with AFMReader. The extra `microscopes` brings both. What a file is, its content says, not
+its name. A pixel size is read where a microscope's program wrote it; otherwise it is unknown and
+never 1.
 
 A mask is 0, or black, and one other value, whatever the bit depth. Soft edges are cut at half;
 numbers of several objects or classes are refused.
@@ -41,25 +42,22 @@ def _pictures(path: Path, grey: np.ndarray, colour: np.ndarray) -> Iterator[str]
 
     picture, exif = Image.fromarray(colour), Image.Exif()
     exif[0x0112] = 6
-    for form in ("PNG", "BMP", "GIF", "JPEG", "WebP"):
-        picture.save(path, form)
-        yield f"{form}, RGB"
-    Image.fromarray(grey).save(path, "JPEG", exif=exif)
-    yield "JPEG with the EXIF orientation 6"
-    Image.fromarray(grey > 99).save(path, "PNG")
-    yield "PNG of 1 bit"
-    Image.fromarray(grey.astype(np.uint16) * 250).save(path, "PNG")
-    yield "PNG of 16 bits"
-    picture.quantize(16).save(path, "PNG")
-    yield "PNG with a palette"
-    picture.convert("CMYK").save(path, "JPEG")
-    yield "JPEG in CMYK"
-    picture.convert("RGBA").save(path, "PNG")
-    yield "PNG with alpha that hides nothing"
-    Image.fromarray(np.dstack([colour, grey])).save(path, "PNG")
-    yield "PNG that is transparent in places"
-    picture.save(path, "GIF", save_all=True, append_images=[Image.fromarray(colour[::-1])])
-    yield "GIF that moves"
+    grey_picture, clear = Image.fromarray(grey), Image.fromarray(np.dstack([colour, grey]))
+    moves = {"save_all": True, "append_images": [Image.fromarray(colour[::-1])]}
+    forms = ("PNG", "BMP", "GIF", "JPEG", "WebP")
+    for what, image, form, options in (
+        *((f"{form}, RGB", picture, form, {}) for form in forms),
+        ("JPEG with the EXIF orientation 6", grey_picture, "JPEG", {"exif": exif}),
+        ("PNG of 1 bit", Image.fromarray(grey > 99), "PNG", {}),
+        ("PNG of 16 bits", Image.fromarray(grey.astype(np.uint16) * 250), "PNG", {}),
+        ("PNG with a palette", picture.quantize(16), "PNG", {}),
+        ("JPEG in CMYK", picture.convert("CMYK"), "JPEG", {}),
+        ("PNG with alpha that hides nothing", picture.convert("RGBA"), "PNG", {}),
+        ("PNG that is transparent in places", clear, "PNG", {}),
+        ("GIF that moves", picture, "GIF", moves),
+    ):
+        image.save(path, form, **options)
+        yield what
     picture.save(path, "PNG")
     path.write_bytes(path.read_bytes()[:100])
     yield "PNG that is cut short"
@@ -102,12 +100,10 @@ def _arrays(path: Path, grey: np.ndarray, colour: np.ndarray) -> Iterator[str]:
         with path.open("wb") as file:
             np.save(file, array)
         yield what
-    with h5py.File(path, "w") as file:
-        file["scan/height"] = grey
-    yield "HDF5, one dataset"
-    with h5py.File(path, "a") as file:
-        file["scan/phase"] = grey
-    yield "HDF5, two datasets"
+    for what, names in (("one dataset", ["height"]), ("two datasets", ["height", "phase"])):
+        with h5py.File(path, "w") as file:
+            file.update({f"scan/{name}": grey for name in names})
+        yield f"HDF5, {what}"
 
 
 def _outcome(path: Path) -> str:
@@ -124,10 +120,7 @@ def _outcome(path: Path) -> str:
 def inputs_page(notice: str) -> str:
     """Make the page: write each file, read it, say what happened."""
     rng = np.random.default_rng(0)
-    grey, colour = (
-        rng.integers(0, 256, (48, 64), np.uint8),
-        rng.integers(0, 256, (48, 64, 3), np.uint8),
-    )
+    grey, colour = (rng.integers(0, 256, (48, 64, *c), np.uint8) for c in ((), (3,)))
     with TemporaryDirectory() as folder:
         path, rows = Path(folder) / "image", []
         for write in (_pictures, _arrays):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..downloads import DataError
 from ..install import install_line
-from . import formats, instruments
+from . import formats
+from .afm import read_afm
+from .electron import read_electron
 from .planes import Refused, numbers, one_plane
 from .units import pixel_size_in_nm
 
@@ -100,8 +102,8 @@ def read_picture(
     Parameters
     ----------
     path
-        PNG, JPEG, BMP, WebP, GIF, TIFF, HDF5, NPY, IBW, GWY, TOP and STP; with rosettasciio DM3,
-        DM4, EMD, MRC and SER; with AFMReader SPM, JPK and ASD.
+        PNG, JPEG, BMP, WebP, GIF, TIFF, HDF5, NPY, IBW, GWY, H5-JPK, TOP and STP; with
+        rosettasciio DM3, DM4, EMD, MRC, SER and EMI; with AFMReader SPM, JPK and ASD.
     page
         Number of the image in a stack, from 0.
     channel
@@ -127,15 +129,16 @@ def read_picture(
     kind = "image"
     try:
         kind = file_kind(path)
-        if kind in ("picture", "tiff", "npy"):
-            if channel is not None:
-                raise Refused(f"has no named channels, so none called {channel!r}")
-            read = {"picture": formats.read_pillow, "tiff": formats.read_tiff}
-            found = read.get(kind, formats.read_npy)(path, page, background)
+        plain = {"picture": formats.read_pillow, "tiff": formats.read_tiff, "npy": formats.read_npy}
+        if channel is not None and kind in (*plain, "wsxm"):
+            raise Refused(f"has no named channels, so none called {channel!r}")
+        if kind in plain:
+            found = plain[kind](path, page, background)
         elif kind == "hdf5":
             found = formats.read_hdf5(path, page, background, channel)
         else:
-            found = instruments.read_instrument(path, kind, channel)
+            read = read_electron if kind in ("dm", "emd", "mrc", "ser") else read_afm
+            found = read(path, kind, channel)
             found.pixels = one_plane(found, page)
         pixels = numbers(found.pixels)
         size, unit = found.pixel_size()
@@ -189,14 +192,10 @@ def _several(path: Path, page, channels: list[str], background) -> Picture:
     if len(shapes) > 1:
         raise DataError(f"{path} has channels of several shapes: {sorted(shapes)}; read them apart")
     z_units = {p.z_unit for p in pictures}
-    notes = tuple(dict.fromkeys(note for p in pictures for note in p.notes))
-    first = pictures[0]
-    return Picture(
-        np.stack([p.pixels for p in pictures]),
-        first.pixel_size,
-        first.unit,
-        z_units.pop() if len(z_units) == 1 else None,
-        tuple(channels),
-        path,
-        notes,
+    return replace(
+        pictures[0],
+        pixels=np.stack([p.pixels for p in pictures]),
+        z_unit=z_units.pop() if len(z_units) == 1 else None,
+        channels=tuple(channels),
+        notes=tuple(dict.fromkeys(note for p in pictures for note in p.notes)),
     )

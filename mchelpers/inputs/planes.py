@@ -12,7 +12,8 @@ import numpy as np
 
 from .units import length_unit, pixel_size_in_nm
 
-__all__ = ["Found", "Refused", "check_size", "chosen", "numbers", "one_plane", "opaque", "turned"]
+__all__ = ["Found", "Refused", "check_size", "chosen", "distinct", "numbers", "one_plane", "opaque"]
+__all__ += ["pick", "turned"]
 
 LARGEST = 2**32  # bytes of one image; a header that asks for more is taken for a lie
 
@@ -97,6 +98,23 @@ def chosen(page: int | None, count: int, shape: Sequence[int]) -> int:
     return number
 
 
+def pick(names: Sequence[str], channel: str | None) -> int:
+    """Return which of a file's channels to read."""
+    listed = ", ".join(dict.fromkeys(names))
+    if channel is None and len(set(names)) > 1:
+        raise Refused(f"holds the channels {listed}; name one, as in channel={names[0]!r}")
+    if not names:
+        raise Refused("holds no image")
+    if channel is not None and channel not in names:
+        raise Refused(f"has no channel {channel!r}; it has {listed}")
+    return list(names).index(channel) if channel else 0
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Number the names that a file has more than once, so that each image can be asked for."""
+    return [f"{n} ({k})" if names.count(n) > 1 else n for k, n in enumerate(names)]
+
+
 def one_plane(found: Found, page: int | None) -> np.ndarray:
     """Read one image out of an array of any number of axes: (H, W) or (H, W, C)."""
     source, axes = found.pixels, 3 if found.colour else 2
@@ -139,6 +157,8 @@ def opaque(pixels: np.ndarray, background: float | None, premultiplied: bool = F
     alpha = alpha[..., 0] if colours.ndim == 2 else alpha
     if (alpha == 1).all():
         return colours
+    if isinstance(background, str) or not 0 <= (background or 0) <= 1:
+        raise Refused(f"is to be laid on the background {background!r}; 0 is black, 1 is white")
     if background is None:
         raise Refused(
             f"is transparent in {(alpha < 1).sum()} pixels; lay it on a background (background=0 "

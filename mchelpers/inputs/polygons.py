@@ -16,14 +16,8 @@ import numpy as np
 
 from ..install import install_line
 
-__all__ = [
-    "bridge",
-    "mask_to_outlines",
-    "mask_to_rings",
-    "outlines_to_mask",
-    "polygon_box",
-    "rings_to_mask",
-]
+__all__ = ["bridge", "mask_to_outlines", "mask_to_rings", "outlines_to_mask", "polygon_box"]
+__all__ += ["rings_to_mask"]
 
 _STEPS = 5  # of pycocotools, to a pixel
 

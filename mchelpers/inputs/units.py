@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from ..checks import check_pixel_size_nm
+
 __all__ = ["length_unit", "pixel_size_in_nm"]
 
 _NM = {"m": 1e9, "cm": 1e7, "mm": 1e6, "um": 1e3, "nm": 1.0, "angstrom": 0.1, "pm": 1e-3}
@@ -17,7 +19,6 @@ _SPELLINGS = {
     "angstrom": "a|å|ang|[aå]ngstr[oö]ms?",
     "pm": "pm|picomet(er|re)s?",
 }
-_SMALLEST_NM, _LARGEST_NM = 1e-4, 1e6  # 0.1 pm, a tenth of what a lens resolves; 1 mm, no lens
 
 
 def length_unit(name: object) -> str | None:
@@ -38,8 +39,8 @@ def pixel_size_in_nm(size: float, unit: str = "nm") -> float:
     Raises
     ------
     ValueError
-        If it is not a positive number, its unit is no length, or it is not between
-        0.1 pm and 1 mm: then most often its unit is another one.
+        If its unit is no length, or it is nothing that
+        :func:`mchelpers.checks.check_pixel_size_nm` takes.
     """
     known = length_unit(unit)
     if known is None:
@@ -50,9 +51,4 @@ def pixel_size_in_nm(size: float, unit: str = "nm") -> float:
         nm = math.nan
     if not nm > 0:
         raise ValueError(f"a pixel size must be a positive number, got {size!r} {known}")
-    if not _SMALLEST_NM <= nm <= _LARGEST_NM:
-        raise ValueError(
-            f"a pixel of {size:g} {known} cannot be a micrograph's (0.1 pm to 1 mm); which unit "
-            "is it in?"
-        )
-    return nm
+    return check_pixel_size_nm(nm)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .stacking import LAYER_NM, Spectrum, bragg_spectrum, read_stacking
+from ..checks import check_image, check_mask, check_pixel_size_nm
+from .stacking import LAYER_NM, PIXEL_SIZES_NM, Spectrum, bragg_spectrum, read_stacking
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -60,16 +61,11 @@ BETTER_FEATURES = (
 
 def to_8bit(crop: np.ndarray) -> np.ndarray:
     """Bring a crop of a 0..1 micrograph to grey levels 0..255, as the study's image files hold."""
-    return np.rint(255 * np.clip(crop, 0, 1)).astype(np.uint8)
+    return np.rint(255.0 * np.clip(check_image(crop, "the crop"), 0, 1)).astype(np.uint8)
 
 
 def _crop(crop: np.ndarray) -> np.ndarray:
-    crop = np.asarray(crop, np.float64)
-    if crop.ndim != 2 or min(crop.shape) < 16:
-        raise ValueError(f"one (height, width) crop of 16 px or more is needed, got {crop.shape}")
-    if not np.isfinite(crop).all():
-        raise ValueError("the crop holds NaN or infinity; fill those pixels first")
-    return crop
+    return check_image(crop, "the crop", least=16).astype(np.float64)
 
 
 def study_profile(crop: np.ndarray, length: int = 100) -> np.ndarray:
@@ -232,14 +228,12 @@ def better_features(
     from scipy.ndimage import maximum_filter
 
     crop = _crop(crop)
-    if not pixel_size_nm > 0:
-        raise ValueError(f"pixel_size_nm must be positive, got {pixel_size_nm}")
+    check_pixel_size_nm(pixel_size_nm, *PIXEL_SIZES_NM)
     if mask is None:
         rows, columns = (np.linspace(-1, 1, size) for size in crop.shape)
         mask = np.hypot(rows[:, None], columns) <= 1
-    mask = np.asarray(mask)
-    if mask.shape != crop.shape or mask.dtype != bool or not mask.any():
-        raise ValueError(f"mask {mask.dtype} {mask.shape} does not fit the crop {crop.shape}")
+    if not check_mask(mask, shape=crop.shape).any():
+        raise ValueError("the mask of the crop is empty")
     spread = crop.std()
     if spread == 0:  # nothing in it
         return np.zeros(len(BETTER_FEATURES))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..augment import affine, crop, symmetry
+from ..checks import check_image
 from ..data import bezier_background, zscore
 from ..kept import CrossValidation, fit_split
 from ..models import UNet, bce_dice
@@ -47,7 +48,7 @@ def prepare(images: np.ndarray) -> Tensor:
     -------
     (N, 1, H, W) float32 tensor
     """
-    return torch.from_numpy(zscore(images))[:, None]
+    return torch.from_numpy(zscore(check_image(images, "the tiles", (3,))))[:, None]
 
 
 def flatten(image: np.ndarray, block: int = 16) -> np.ndarray:
@@ -68,7 +69,7 @@ def flatten(image: np.ndarray, block: int = 16) -> np.ndarray:
     from skimage.measure import block_reduce
     from skimage.transform import resize
 
-    image = np.asarray(image, np.float32)
+    image = check_image(image).astype(np.float32)
     small = block_reduce(image, block, np.mean, cval=np.median(image))
     film = np.ones(small.shape, bool)
     for _ in range(4):

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import check_image, check_mask, check_pixel_size_nm
+
 __all__ = [
     "COLUMNS",
     "Matches",
@@ -64,9 +66,7 @@ class Matches:
 
 
 def _labels(image: np.ndarray, name: str) -> np.ndarray:
-    image = np.asarray(image)
-    if image.ndim != 2:
-        raise ValueError(f"{name} must be one (height, width) label image, got {image.shape}")
+    image = check_image(image, name)
     if image.dtype == bool:
         raise ValueError(f"{name} is a mask, not labels; tell its particles apart with separate()")
     if not np.issubdtype(image.dtype, np.integer):
@@ -263,12 +263,7 @@ def separate(
     from skimage.morphology import h_maxima
     from skimage.segmentation import watershed
 
-    mask = np.asarray(mask)
-    if mask.ndim != 2 or mask.dtype != bool or not mask.size:
-        raise ValueError(
-            f"one boolean (height, width) mask is needed, got {mask.dtype} "
-            f"{mask.shape}; apply a threshold first"
-        )
+    mask = check_mask(mask)
     pieces, _ = label(mask)
     labels, count = np.zeros(mask.shape, np.int32), 0
     for number, window in enumerate(find_objects(pieces), start=1):
@@ -336,9 +331,10 @@ def measure(labels: np.ndarray, pixel_size_nm: float) -> np.ndarray:
     """
     from skimage.measure import regionprops
 
+    check_pixel_size_nm(pixel_size_nm)
     labels = _labels(labels, "labels")
-    if not pixel_size_nm > 0:
-        raise ValueError(f"pixel_size_nm must be positive, got {pixel_size_nm}")
+    if labels.max() > labels.size:  # regionprops keeps a place for each number up to the last
+        raise ValueError(f"labels go up to {labels.max()}; number the particles 1, 2, 3, ...")
     height, width = labels.shape
     crowded = _crowded(labels)
     rows = []

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import check_image, check_mask
+
 if TYPE_CHECKING:
     from .particles import Particle
     from .tiles import Tiles
@@ -65,16 +67,6 @@ class Region:
         return self.mask.shape
 
 
-def _mask(mask: np.ndarray) -> np.ndarray:
-    mask = np.asarray(mask)
-    if mask.ndim != 2 or mask.dtype != bool:
-        raise ValueError(
-            f"one boolean (height, width) mask is needed, got {mask.dtype} "
-            f"{mask.shape}; apply a threshold first"
-        )
-    return mask
-
-
 def tidy_mask(
     mask: np.ndarray, opening_px: int = 0, closing_px: int = 0, hull: bool = False
 ) -> np.ndarray:
@@ -96,7 +88,7 @@ def tidy_mask(
     """
     from skimage.morphology import closing, convex_hull_object, disk, opening
 
-    mask = _mask(mask)
+    mask = check_mask(mask)
     if opening_px:
         mask = opening(mask, disk(opening_px))
     if closing_px:
@@ -135,16 +127,17 @@ def regions(
     from skimage.measure import label, regionprops
 
     low, high = sides
-    found = (Region(tuple(map(int, p.bbox)), p.image) for p in regionprops(label(_mask(mask))))
+    found = (Region(tuple(map(int, p.bbox)), p.image) for p in regionprops(label(check_mask(mask))))
     return [r for r in found if r.area >= minimum_px and all(low < s < high for s in r.sides)]
 
 
 def crop(image: np.ndarray, region: Region) -> np.ndarray:
     """Cut the box of a region out of its image: (rows, columns), a view, not masked."""
-    rows, columns = np.shape(image)[:2]
+    image = check_image(image, ndim=(2, 3), finite=False)
+    rows, columns = image.shape[:2]
     if region.box[2] > rows or region.box[3] > columns:
         raise ValueError(f"box {region.box} reaches out of an image of {rows} x {columns} px")
-    return np.asarray(image)[region.window]
+    return image[region.window]
 
 
 def truth_class(
@@ -174,9 +167,12 @@ def truth_class(
     ValueError
         If the instances name a particle that is not in the list.
     """
-    covered = np.bincount(crop(instances, region)[region.mask].ravel(), minlength=1)
-    if len(covered) > len(particles) + 1:
-        raise ValueError(f"instance {len(covered) - 1} of {len(particles)} particles")
+    inside = crop(check_image(instances, "instances"), region)[region.mask]
+    if inside.dtype.kind not in "iub" or inside.min(initial=0) < 0:
+        raise ValueError(f"instances must be whole numbers from 0 on, got {inside.dtype}")
+    if inside.max(initial=0) > len(particles):
+        raise ValueError(f"instance {inside.max()} of {len(particles)} particles")
+    covered = np.bincount(inside.astype(np.int64), minlength=1)
     (within,) = np.nonzero(covered[1:] >= max(1, share * region.area))
     if len(within) != 1:
         return "agglomeration" if len(within) else "empty"
@@ -221,8 +217,8 @@ def empty_regions(
     """
     from skimage.transform import resize
 
-    masks = np.asarray(masks, bool)
-    if masks.ndim != 3 or min(masks.shape) < 1 or min(masks.shape[1:]) < sides[1]:
+    masks = check_mask(masks, "masks", ndim=(3,))
+    if min(masks.shape[1:]) < sides[1]:
         raise ValueError(f"(N, H, W) masks larger than {sides[1]} px are needed: {masks.shape}")
     rng = np.random.default_rng(seed)
     found = []

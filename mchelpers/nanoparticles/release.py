@@ -76,7 +76,9 @@ def _dataset(path: Path, key: str) -> h5py.Dataset:
     if file[key].dtype.kind not in "biuf":
         kind = file[key].dtype
         file.close()
-        raise DataError(f"{path} holds {kind} in {key!r}; real numbers are needed")
+        raise DataError(
+            f"{path} holds {kind} in {key!r}, not real numbers; save np.abs() of complex ones"
+        )
     return file[key]
 
 

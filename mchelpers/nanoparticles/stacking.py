@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import check_image, check_mask, check_pixel_size_nm
+
 __all__ = [
     "LAYER_NM",
+    "PIXEL_SIZES_NM",
     "Spectrum",
     "Stacking",
     "bragg_spectrum",
@@ -25,6 +28,8 @@ __all__ = [
 
 LAYER_NM = 0.3505
 """Spacing of the close-packed layers of CdSe, c / 2 of wurtzite."""
+
+PIXEL_SIZES_NM = (0.004, 0.07)  # shows the layers, and the transform fits into memory
 
 _FRACTIONS = (0.0, 1 / 2, 1 / 3, -1 / 3)  # cycles per layer; see two_crystals
 _KINDS = ((0, 1), (2,), (3,))  # wurtzite, zinc blende, and the same mirrored
@@ -103,7 +108,9 @@ def bragg_spectrum(crop: np.ndarray, mask: np.ndarray, pixel_size_nm: float) -> 
     from scipy import fft
     from scipy.ndimage import gaussian_filter, median
 
-    crop = np.asarray(crop, np.float32)
+    crop = check_image(crop, "the crop").astype(np.float32)
+    mask = check_mask(mask, shape=crop.shape)
+    check_pixel_size_nm(pixel_size_nm, *PIXEL_SIZES_NM)
     flat = crop - gaussian_filter(crop, 0.5 / pixel_size_nm)
     waves = flat * _window(mask, 0.15 / pixel_size_nm)
     n = 2 * fft.next_fast_len(int(np.ceil(max(7.5 / pixel_size_nm, max(crop.shape) / 2))))

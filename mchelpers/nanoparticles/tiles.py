@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import check_image
+
 if TYPE_CHECKING:
     from .particles import Particle, ParticleMicrograph
 
@@ -116,15 +118,6 @@ class Tiles:
         )
 
 
-def _checked(image: np.ndarray) -> np.ndarray:
-    image = np.asarray(image)
-    if image.ndim != 2:
-        raise ValueError(f"one (height, width) micrograph is needed, got shape {image.shape}")
-    if not np.isfinite(image).all():
-        raise ValueError("the micrograph holds NaN or infinity; fill or crop those pixels first")
-    return image
-
-
 def remove_xrays(image: np.ndarray, sds: float = 5.0) -> np.ndarray:
     """Replace pixels that stand far out of their neighbourhood by its median.
 
@@ -151,7 +144,7 @@ def remove_xrays(image: np.ndarray, sds: float = 5.0) -> np.ndarray:
     """
     from scipy.ndimage import median_filter
 
-    image = _checked(image)
+    image = check_image(image, "the micrograph")
     median = median_filter(image, 3, mode="reflect").astype(np.float32)
     cleaned = image.astype(np.float32)
     spread = cleaned.std(dtype=np.float64)  # in float32 a sum of 17 million pixels drifts
@@ -178,7 +171,7 @@ def normalise(image: np.ndarray) -> np.ndarray:
     ValueError
         If the image is not (H, W), not finite, or constant.
     """
-    image = _checked(image).astype(np.float32)
+    image = check_image(image, "the micrograph").astype(np.float32)
     low, high = image.min(), image.max()
     if low == high:
         raise ValueError(f"the micrograph is constant ({low:g}; all black?): nothing to scale")
@@ -240,6 +233,8 @@ def cut(
     names = [m.name for m in micrographs]
     if not micrographs or len(set(names)) < len(names):
         raise ValueError(f"micrographs must be one or more, each with its own name, got {names}")
+    for m in micrographs:
+        check_image(m.image, m.name, finite=False)
     small = [f"{m.name} {m.image.shape}" for m in micrographs if min(m.image.shape) < size]
     if small:
         raise ValueError(f"smaller than a tile of {size} px: {', '.join(small)}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import check_pixel_size_nm
 from ..whole import predict_whole
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def segment(
     from .populations import measure, separate
     from .tiles import normalise, remove_xrays
 
+    check_pixel_size_nm(pixel_size_nm)
     clean = normalise(remove_xrays(image))
     if prepare is not None:
         clean = prepare(clean[None])[0]

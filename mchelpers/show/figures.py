@@ -13,6 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..checks import check_image, check_mask, check_pixel_size_nm
+
 if TYPE_CHECKING:
     from ..train import History
 
@@ -56,6 +58,7 @@ def style() -> None:
 
 def grey_limits(values: np.ndarray) -> tuple[float, float]:
     """Grey levels that stand for black and white: all but the 0.5 % outliers on each side."""
+    values = check_image(values, ndim=(2, 3), finite=False)
     if values.dtype == bool:
         return 0.0, 1.0
     finite = values[np.isfinite(values)]
@@ -69,9 +72,7 @@ def grey_limits(values: np.ndarray) -> tuple[float, float]:
 
 def _draw(ax: Axes, values: np.ndarray, title: str | None = None) -> None:
     """Draw one (H, W) or (H, W, 3) array without ticks."""
-    values = np.asarray(values)
-    if np.iscomplexobj(values):
-        raise ValueError("the image is complex; show np.abs() or np.angle() of it")
+    values = check_image(values, ndim=(2, 3), finite=False)
     if values.ndim == 2:
         low, high = grey_limits(values)
         ax.imshow(values, cmap="gray", vmin=low, vmax=high)
@@ -122,32 +123,21 @@ def image(
     """
     _draw(ax, image, title)
     if mask is not None:
-        mask = _boolean(mask, np.shape(image)[:2], "mask")
+        mask = check_mask(mask, shape=np.shape(image)[:2])
         tint = np.zeros((*mask.shape, 4))
         tint[mask] = mpl.colors.to_rgba(MASK_COLOUR, 0.3)
         ax.imshow(tint)
-        if mask.any() and not mask.all():  # an outline needs both sides
+        if mask.any() and not mask.all() and min(mask.shape) > 1:  # an outline needs two sides
             ax.contour(mask, [0.5], colors=MASK_COLOUR, linewidths=1.2)
     if pixel_size_nm is not None and not np.isnan(pixel_size_nm):
         _scale_bar(ax, pixel_size_nm)
 
 
-def _boolean(mask: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
-    mask = np.asarray(mask)
-    if mask.dtype != bool:
-        raise ValueError(f"{name} must be boolean, got {mask.dtype}; apply a threshold first")
-    if mask.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {mask.shape}, the image has {tuple(shape)}")
-    return mask
-
-
 def _scale_bar(ax: Axes, pixel_size_nm: float) -> None:
     from matplotlib_scalebar.scalebar import ScaleBar
 
-    if pixel_size_nm <= 0:
-        raise ValueError(f"pixel_size_nm must be positive, got {pixel_size_nm}; None if unknown")
     bar = ScaleBar(
-        pixel_size_nm,
+        check_pixel_size_nm(pixel_size_nm),
         "nm",
         length_fraction=0.3,
         location="lower right",
@@ -201,6 +191,7 @@ def montage(
     ValueError
         If there is no image, or titles, masks or pixel sizes do not match.
     """
+    images = [check_image(i, ndim=(2, 3), finite=False) for i in images]
     count = len(images)
     for name, given in (("titles", titles), ("masks", masks)):
         if given is not None and len(given) != count:
@@ -209,7 +200,7 @@ def montage(
     if sizes.ndim and len(sizes) != count:
         raise ValueError(f"{len(sizes)} pixel sizes for {count} images")
     sizes = np.broadcast_to(sizes, count)
-    aspect = max(np.shape(i)[0] / np.shape(i)[1] for i in images) if count else 1.0
+    aspect = max((i.shape[0] / i.shape[1] for i in images), default=1.0)
     fig, axes = _grid(count, columns, aspect)
     for n, ax in enumerate(axes):
         title = None if titles is None else titles[n]
@@ -232,9 +223,9 @@ def steps(arrays: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     ValueError
         If there is no stage, or one is complex or not an image.
     """
-    count = len(arrays)
-    aspect = max((np.shape(a)[0] / np.shape(a)[1] for a in arrays.values()), default=1.0)
-    fig, axes = _grid(count, columns, aspect)
+    arrays = {t: check_image(a, t, ndim=(2, 3), finite=False) for t, a in arrays.items()}
+    aspect = max((a.shape[0] / a.shape[1] for a in arrays.values()), default=1.0)
+    fig, axes = _grid(len(arrays), columns, aspect)
     for ax, (title, values) in zip(axes, arrays.items(), strict=True):
         _draw(ax, values, title)
     return fig
@@ -259,8 +250,8 @@ def error_colours(mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
     ValueError
         If the arrays are not boolean or their shapes differ.
     """
-    truth = _boolean(truth, np.shape(truth), "truth")
-    mask = _boolean(mask, truth.shape, "mask")
+    truth = check_mask(truth, "truth")
+    mask = check_mask(mask, shape=truth.shape)
     names = ("true negative", "false negative", "false positive", "true positive")
     return np.array([ERRORS[n] for n in names], np.uint8)[2 * mask + truth]
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import check_image, check_mask
 from ..inputs.objects import LabelledImage
 from .detections import Detections, mask_iou, truth
 
 __all__ = [
     "SHAPE_FEATURES",
     "Baseline",
+    "check_frame",
     "colour_contrast",
     "colour_distance",
     "colour_features",
@@ -41,6 +43,18 @@ SHAPE_FEATURES = (
 """What :func:`shape_features` returns."""
 
 _WIDTH = {"colour": 9, "shape": len(SHAPE_FEATURES)}  # numbers that describe an object
+
+
+def check_frame(image: np.ndarray, background: np.ndarray | None = None) -> np.ndarray:
+    """Return a frame (H, W, 3) uint8; refuse others, and a background of another shape or of 0."""
+    image = check_image(image, ndim=None)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"need (H, W, 3) uint8, got {image.shape} {image.dtype}; see as_rgb8")
+    if background is not None:
+        background = check_image(background, "the background", None)
+        if background.shape != image.shape or background.min() <= 0:
+            raise ValueError(f"the background must be above 0 and of shape {image.shape}")
+    return image
 
 
 def fit_background(image: np.ndarray, rounds: int = 8) -> np.ndarray:
@@ -68,14 +82,12 @@ def fit_background(image: np.ndarray, rounds: int = 8) -> np.ndarray:
     """
     from scipy.ndimage import gaussian_filter
 
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"need (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    image = check_frame(image)
     rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in image.shape[:2])
     every = max(1, min(image.shape[:2]) // 128)
     pixels = image[::every, ::every].reshape(-1, 3).astype(float)  # (N, 3)
-    y, x = (
-        g.ravel().astype(float) for g in np.meshgrid(rows[::every], columns[::every], indexing="ij")
-    )
+    grid = np.meshgrid(rows[::every], columns[::every], indexing="ij")
+    y, x = (g.ravel().astype(float) for g in grid)
     surface = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], 1)  # (N, 6)
 
     counts, edges = np.histogramdd(pixels, bins=[np.arange(0, 257, 8)] * 3)
@@ -85,9 +97,9 @@ def fit_background(image: np.ndarray, rounds: int = 8) -> np.ndarray:
     for _ in range(rounds):
         off = np.abs(pixels - fitted)
         near = (off <= reach).all(1)
-        if np.count_nonzero(near) < 50:
-            break
         some = surface[near]
+        if len(some) < 50 or np.linalg.matrix_rank(some.T @ some) < 6:  # such as one row of pixels
+            break
         weights = np.linalg.solve(some.T @ some, some.T @ pixels[near])  # (6, 3)
         fitted = surface @ weights
         spread = 1.4826 * np.median(np.abs(pixels - fitted)[near], axis=0)
@@ -105,6 +117,7 @@ def colour_contrast(image: np.ndarray, background: np.ndarray) -> np.ndarray:
     Of grey levels as the camera wrote them; its unknown gamma curve shrinks
     them against those of :func:`mchelpers.tmd_optical.optics.channel_contrast`.
     """
+    image = check_frame(image, background)
     return 1 - image.astype(np.float32) / background
 
 
@@ -117,6 +130,7 @@ def colour_distance(image: np.ndarray, background: np.ndarray, blur_px: float = 
     from scipy.ndimage import gaussian_filter
     from skimage.color import rgb2lab
 
+    image = check_frame(image, background)
     middle = background.mean((0, 1))
     even = np.clip(image / background * middle / 255, 0, 1)
     even = gaussian_filter(even, (blur_px, blur_px, 0))
@@ -150,7 +164,7 @@ def segment(
     from skimage.morphology import disk, h_maxima
     from skimage.segmentation import watershed
 
-    mask = ndimage.binary_opening(distance > threshold, disk(1))
+    mask = ndimage.binary_opening(check_image(distance) > threshold, disk(1))
     holes, count = ndimage.label(~mask)
     sizes = np.bincount(holes.ravel(), minlength=count + 1)
     mask |= (sizes < 4 * least_px)[holes]  # small holes are specks, large ones gaps
@@ -183,16 +197,24 @@ def colour_features(contrast: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """
     from scipy.ndimage import distance_transform_edt
 
+    inside = _crystal(inside, np.shape(contrast)[:2])
     depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
-    values = contrast[inside]  # (N, 3)
+    values = check_image(contrast, ndim=(3,), floating=True)[inside]  # (N, 3)
     sure = depth > min(2.0, 0.5 * depth.max())  # not the blurred edge
     depth, values = depth[sure], values[sure]
     middle = depth >= np.median(depth)
     rim = values[~middle] if (~middle).any() else values
     low, median, high = np.percentile(values, (10, 50, 90), axis=0)
-    return np.concatenate(
-        [median, np.median(values[middle], 0) - np.median(rim, 0), (high - low) / 2]
-    )
+    inner = np.median(values[middle], 0) - np.median(rim, 0)
+    return np.concatenate([median, inner, (high - low) / 2])
+
+
+def _crystal(inside: np.ndarray, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Check the pixels of a crystal: there must be one."""
+    inside = check_mask(inside, shape=shape)
+    if not inside.any():
+        raise ValueError("the crystal has no pixel")
+    return inside
 
 
 def shape_features(inside: np.ndarray) -> np.ndarray:
@@ -213,6 +235,7 @@ def shape_features(inside: np.ndarray) -> np.ndarray:
     """
     import cv2
 
+    inside = _crystal(inside)
     rings, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     ring = max(rings, key=len)
     area = max(cv2.contourArea(ring), 1.0)
@@ -258,7 +281,6 @@ def outline_crystals(
     Detections
         All of class 0 and score 1. A frame without any difference has none.
     """
-    from scipy.ndimage import find_objects
     from skimage.filters import threshold_otsu
 
     background = fit_background(frame) if background is None else background
@@ -267,7 +289,7 @@ def outline_crystals(
         return Detections.of(np.zeros((0, *frame.shape[:2]), bool), [])
     threshold = np.expm1(threshold_otsu(np.log1p(distance))) if log else threshold_otsu(distance)
     labels = segment(distance, threshold)
-    numbers = [n for n, box in enumerate(find_objects(labels), 1) if box is not None]
+    numbers = np.unique(labels[labels > 0])
     masks = np.array([labels == n for n in numbers], bool).reshape(-1, *labels.shape)
     return Detections.of(masks, np.zeros(len(numbers), int))
 
@@ -282,7 +304,8 @@ def describe(frame: np.ndarray, found: Detections, by: str, background=None) -> 
     """
     if by not in _WIDTH:
         raise ValueError(f"crystals are named by 'colour' or 'shape', not {by!r}")
-    contrast = None
+    if found.shape != np.shape(frame)[:2]:
+        raise ValueError(f"objects of {found.shape} px do not lie in a frame of {np.shape(frame)}")
     if by == "colour":
         background = fit_background(frame) if background is None else background
         contrast = colour_contrast(frame, background)

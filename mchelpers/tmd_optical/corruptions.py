@@ -18,6 +18,7 @@ from ..inputs.objects import Instance, LabelledImage
 from ..metrics import redraw
 from . import images as optical
 from . import optics, runs, scenes
+from .contrast import check_frame
 from .detections import Matches, summary
 
 __all__ = [
@@ -36,13 +37,11 @@ __all__ = [
 ]
 
 
-def _check(image: np.ndarray, dose: float, most: float = np.inf) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f"need (H, W, 3) uint8, got {image.shape} {image.dtype}; see inputs.rgb.as_rgb8"
-        )
+def _check(image: np.ndarray, dose: float, most: float = np.inf) -> np.ndarray:
+    image = check_frame(image)
     if not 0 <= dose <= most:
         raise ValueError(f"need a dose from 0 to {most:g}, got {dose}")
+    return image
 
 
 def _levels(values: np.ndarray) -> np.ndarray:
@@ -72,7 +71,7 @@ def gaussian(image: np.ndarray, sd: float, seed: int = 0) -> np.ndarray:
     ValueError
         If the image is of another shape or type, or the dose is negative.
     """
-    _check(image, sd)
+    image = _check(image, sd)
     noise = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
     return _levels(image + np.float32(255 * sd) * noise)
 
@@ -100,7 +99,7 @@ def salt_and_pepper(image: np.ndarray, share: float, seed: int = 0) -> np.ndarra
     ValueError
         If the image is of another shape or type, or the share is not in 0..1.
     """
-    _check(image, share, 1)
+    image = _check(image, share, 1)
     draw, white = np.random.default_rng(seed).random((2, *image.shape[:2]), np.float32)
     hit, noisy = draw < share, image.copy()
     noisy[hit] = np.where(white[hit] < 0.5, 0, 255)[:, None]
@@ -114,7 +113,7 @@ def blur(image: np.ndarray, sd_px: float, seed: int = 0) -> np.ndarray:
     """
     from scipy.ndimage import gaussian_filter
 
-    _check(image, sd_px)
+    image = _check(image, sd_px)
     return _levels(gaussian_filter(image.astype(np.float32), (sd_px, sd_px, 0)))
 
 
@@ -126,7 +125,7 @@ def jpeg(image: np.ndarray, loss: float, seed: int = 0) -> np.ndarray:
     """
     from PIL import Image
 
-    _check(image, loss, 99)
+    image = _check(image, loss, 99)
     if loss == 0:
         return image.copy()
     stream = io.BytesIO()
@@ -155,7 +154,7 @@ def white_balance(image: np.ndarray, stops: float, seed: int = 0) -> np.ndarray:
     ValueError
         If the image is of another shape or type, or the dose is negative.
     """
-    _check(image, stops)
+    image = _check(image, stops)
     half = (stops if seed % 2 == 0 else -stops) / 2
     return _levels(image * np.array([2**half, 1, 2**-half], np.float32))
 

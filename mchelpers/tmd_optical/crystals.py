@@ -10,17 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = [
-    "break_off",
-    "flake",
-    "fill",
-    "lath",
-    "outline",
-    "ring_area",
-    "roughen",
-    "star",
-    "turn",
-]
+__all__ = ["break_off", "flake", "fill", "lath", "outline", "ring_area", "roughen", "star", "turn"]
 
 
 def _resample(ring: np.ndarray, points: int) -> np.ndarray:

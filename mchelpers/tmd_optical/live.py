@@ -85,6 +85,7 @@ def fit(frame: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, tuple[int
     """
     import cv2
 
+    frame = as_rgb8(frame)
     ratio = side / max(frame.shape[:2])
     height, width = (max(1, round(n * ratio)) for n in frame.shape[:2])
     picture = frame if ratio == 1 else cv2.resize(frame, (width, height))

@@ -31,12 +31,7 @@ CLASSES = {
 }
 """Kind of data set -> its classes; the study names only some of them."""
 
-IMAGES_PER_RUN = {
-    "heterostructure": 6,
-    "shapes": 5,
-    "thickness MoS2": 5,
-    "thickness WTe2": 5,
-}
+IMAGES_PER_RUN = {"heterostructure": 6, "shapes": 5, "thickness MoS2": 5, "thickness WTe2": 5}
 
 
 @dataclass(frozen=True)

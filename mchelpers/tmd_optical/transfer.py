@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..inputs.objects import Instance, LabelledImage
+from ..inputs.rgb import as_rgb8
 from ..metrics import redraw
 from .contrast import fit_background
 from .detections import Matches, summary
@@ -126,7 +127,7 @@ def cut_window(
     ValueError
         If the window is larger than the frame.
     """
-    if side > min(image.shape):
+    if not 1 <= side <= min(as_rgb8(image.image).shape[:2]):
         raise ValueError(f"a window of {side} px does not fit into a frame of {image.shape} px")
     top, left = (int(np.clip(a, 0, n - side)) for a, n in zip((top, left), image.shape))
     instances = []
@@ -154,7 +155,7 @@ def cut_window(
 
 def quarters(image: LabelledImage) -> list[LabelledImage]:
     """Cut a frame into its four quarters, square."""
-    side = min(image.shape) // 2
+    side = min(as_rgb8(image.image).shape[:2]) // 2
     return [cut_window(image, top, left, side) for top in (0, side) for left in (0, side)]
 
 
@@ -179,6 +180,7 @@ def draw_windows(
     list of LabelledImage
         An object that lies in an earlier window gets none of its own.
     """
+    cut_window(image, 0, 0, side)  # refuses a window that does not fit
     corners: list[np.ndarray] = []
     for i in image.instances:
         low, extent = np.array([i.top, i.left]), np.array(i.crop.shape)
@@ -224,10 +226,7 @@ def deal_folds(groups: Sequence[str], folds: int, seed: int = 0) -> list[np.ndar
 
 
 def epochs_to(
-    watched: Sequence[int],
-    scores: Sequence[float],
-    share: float = 0.9,
-    end: float | None = None,
+    watched: Sequence[int], scores: Sequence[float], share: float = 0.9, end: float | None = None
 ) -> float:
     """Read off when a learning curve first reached a share of its end.
 

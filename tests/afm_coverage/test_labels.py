@@ -25,11 +25,24 @@ def test_luminance_of_the_primaries():
 def test_luminance_of_all_depths_agrees():
     rgb = np.random.default_rng(0).integers(0, 256, (5, 6, 3)).astype(np.uint8)
     light = labelling.luminance(rgb)
-    rgba = np.concatenate([rgb, np.zeros((5, 6, 1), np.uint8)], axis=2)
+    rgba = np.concatenate([rgb, np.full((5, 6, 1), 255, np.uint8)], axis=2)
     np.testing.assert_allclose(labelling.luminance(rgba), light)
-    np.testing.assert_allclose(labelling.luminance(rgb.astype(np.uint16) * 257), light, atol=1e-3)
+    deep = rgb.astype(np.uint16) * 257
+    np.testing.assert_allclose(labelling.luminance(deep), light, atol=1e-3)
+    np.testing.assert_array_equal(
+        labelling.luminance(deep.astype(">u2")), labelling.luminance(deep)
+    )
     np.testing.assert_allclose(labelling.luminance(rgb[..., 0]), rgb[..., 0])
     assert labelling.luminance(np.ones((2, 2), bool)).max() == 255
+
+
+def test_what_is_transparent_has_no_lightness():
+    """Under alpha 0 programs leave any colour; here the margin would be taken for substrate."""
+    page = np.zeros((20, 30, 4), np.uint8)
+    page[4:16, 5:25] = 180, 180, 180, 255
+    for read in (labelling.luminance, labelling.crop_export):
+        with pytest.raises(ValueError, match="transparent; lay it on a white page"):
+            read(page)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 2, 2), np.uint8), np.zeros(4, np.uint8)])
@@ -63,6 +76,14 @@ def test_the_robust_rule_bears_other_formats(page):
     assert labelling.crop_export(picture.astype(np.uint16) * 257) == where
     noisy = picture.astype(int) - np.random.default_rng(0).integers(0, 5, picture.shape)
     assert labelling.crop_export(np.clip(noisy, 0, 255).astype(np.uint8)) == where
+
+
+def test_a_line_round_the_page_is_not_the_micrograph(page):
+    picture, (rows, columns) = page
+    framed = np.pad(picture, ((9, 9), (9, 9), (0, 0)), constant_values=255)
+    framed[3, 3:-3] = framed[-4, 3:-3] = framed[3:-3, 3] = framed[3:-3, -4] = 0
+    where = tuple(slice(s.start + 9, s.stop + 9) for s in (rows, columns))
+    assert labelling.crop_export(framed) == where
 
 
 def test_a_wide_margin_defeats_the_studys_rule_only(page):
@@ -120,6 +141,17 @@ def test_thresholds_refuse_what_has_none(method):
         method(np.linspace(0, 4000, 64).reshape(8, 8))
     with pytest.raises(ValueError, match="shape"):
         method(np.zeros((8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize("top", [1, 0.7])
+def test_lightness_of_0_to_1_is_refused(top):
+    """Rounded to whole levels, a coverage of 0.3 would become 1."""
+    image = np.where(np.arange(100).reshape(10, 10) < 70, 0.3, top)
+    measures = (labelling.otsu, labelling.li, labelling.two_gaussians, labelling.coverage_curve)
+    for measure in measures:
+        with pytest.raises(ValueError, match="lightness runs from 0 to 255, this image from 0.3"):
+            measure(image)
+    assert labelling.coverage_curve(np.zeros((4, 5), np.float32))[0] == 0  # black is black
 
 
 def test_two_levels_only_are_divided_too():

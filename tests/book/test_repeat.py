@@ -211,7 +211,7 @@ def test_a_set_of_words_comes_in_one_order(done):
         "import mchelpers\n", "import mchelpers\nprint(set('abcdefghij'))\n"
     )
     done.source.write_text(text)
-    assert verify.run_twice(done, "smoke")["cells"] == []
+    assert verify.faults(done, verify.run_twice(done, "smoke")) == []
 
 
 def test_a_chapter_that_does_not_repeat_is_a_fault(done):

@@ -130,6 +130,12 @@ def test_what_is_not_an_image_is_refused(bad):
         atoms.measure_lattice(bad + np.random.default_rng(0).normal(size=bad.shape))
 
 
+def test_an_exit_wave_has_no_lattice_of_its_own():
+    image = picture(honeycomb(3.0, 4, (64, 64)), 3.0, shape=(64, 64))
+    with pytest.raises(ValueError, match=r"complex.*np.abs\(\)"):
+        atoms.measure_lattice(image * 1j)
+
+
 def test_zoom_keeps_the_original_pixels():
     image = picture(honeycomb(3.0, 4, (63, 70)), 3.0, shape=(63, 70))
     lattice = atoms.Lattice(3.0, 1.0)

@@ -136,6 +136,8 @@ def test_filter_leaves_its_input_alone():
         (np.zeros((64, 64)), {}, "constant"),
         (np.ones((3, 64, 64)), {}, "image by image"),
         (np.ones((16, 64)), {}, "at least 32"),
+        (lattice() * (1 + 1j), {}, "complex"),
+        (np.ma.masked_less(lattice(), 0.2), {}, "masked"),
         (lattice(), {"sigma": 0.0}, "sigma > 0"),
         (lattice(), {"peaks": 1}, "at least 2 peaks"),
     ],

@@ -66,6 +66,20 @@ def test_bragg_parameters_are_fitted_per_fold(micrographs):
         np.testing.assert_array_equal(fit.masks[fold], maps > level)
 
 
+def test_counts_less_their_mean_are_not_divided_by_their_background(micrographs):
+    counts = 200 + 50 * micrographs.images[0]
+    assert np.isfinite(classical.flat_field(counts)).all()
+    with pytest.raises(ValueError, match="background falls to .* before anything is subtracted"):
+        classical.flat_field(counts - counts.mean())
+
+
+def test_scores_of_nan_are_refused(micrographs):
+    """They would count as above every threshold here, and as below it in the mask."""
+    scores = np.where(micrographs.masks, np.nan, 0.5)
+    with pytest.raises(ValueError, match="scores holds NaN"):
+        classical.f1_by_threshold(scores, micrographs.masks)
+
+
 def test_bragg_parameters_never_see_their_own_fold(micrographs):
     """What the labels of a fold say changes nothing about its own masks."""
     folds = kfold(len(micrographs), 2, 0)

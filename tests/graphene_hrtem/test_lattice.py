@@ -71,6 +71,13 @@ def test_small_or_odd_images_are_refused(image):
         lattice.bragg_radius(image)
 
 
+@pytest.mark.parametrize("level", [0.0, 0.1, 255.0])
+def test_a_constant_image_shows_no_lattice(level):
+    image = np.full((40, 50), level)
+    assert np.isnan(lattice.bragg_radius(image))
+    assert np.isfinite(lattice.ring_prominence(image)[1]).all()
+
+
 def test_nan_is_refused():
     image = np.ones((40, 40))
     image[3, 3] = np.nan

@@ -85,10 +85,10 @@ def test_damaged_codes_are_refused(cut):
 def test_wrong_kinds_are_refused():
     image, mask = np.zeros((4, 4), np.uint8), np.zeros((4, 4), bool)
     for bad in ((image.astype(float), mask), (image[0], mask), (image[:0], mask[:0])):
-        with pytest.raises(ValueError, match="8-bit"):
+        with pytest.raises(ValueError, match="8-bit|shape"):
             reduction.compress(*bad)
     for bad_mask in (mask[:2], mask.astype(int)):
-        with pytest.raises(ValueError, match="boolean mask"):
+        with pytest.raises(ValueError, match="boolean|shape"):
             reduction.compress(image, bad_mask)
     with pytest.raises(ValueError, match="threshold"):
         reduction.encode_runs(mask.astype(float))

@@ -206,6 +206,10 @@ def test_an_object_without_pixels_is_left_out_and_a_crowd_is_told(tmp_path):
         ),
         ({"annotations": [{"id": 1, "image_id": 9, "category_id": 7}]}, "annotation 1 is of a cat"),
         ({"annotations": [{"id": 1, "image_id": 1, "category_id": 9}]}, "annotation 1 is of a cat"),
+        (
+            {"images": [{"id": n, "file_name": "a.png"} for n in (1, 2)]},
+            "lists the image 'a.png' twice; join its annotations",
+        ),
         ({"images": [{"id": 1, "file_name": "../a.png"}]}, "image 1, .* leads out"),
         ({"images": [{"id": 1, "file_name": "/etc/a.png"}]}, "image 1, .* leads out"),
         ({"images": [{"id": 1, "file_name": "..\\a.png"}]}, "image 1, .* leads out"),
@@ -226,6 +230,14 @@ def test_a_broken_file_is_refused(tmp_path, parts, message):
     with pytest.raises(DataError, match=message) as error:
         read_coco(file)
     assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize("size", [("30", "20"), (30.0, 20.0), (None, None)])
+def test_sides_and_ids_of_any_type_are_read(tmp_path, size):
+    image = {"id": "1", "file_name": ".\\a.png", "width": size[0], "height": size[1]}
+    square = {"id": 1, "image_id": "1", "category_id": 0, "segmentation": [[2, 2, 8, 2, 8, 8]]}
+    parts = {"images": [image], "categories": [{"id": 0, "name": "thin"}], "annotations": [square]}
+    assert read_coco(lay(tmp_path, **parts))[0].categories == ["thin"]
 
 
 NUMBERS = st.one_of(st.integers(-5, 40), st.floats(-5, 40), st.floats(), st.integers())

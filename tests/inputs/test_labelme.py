@@ -110,6 +110,22 @@ def test_the_picture_may_be_inside(tmp_path):
             read_labelme(lay(tmp_path, imageData=data))
 
 
+def test_a_picture_inside_needs_no_name(tmp_path):
+    inside = encoded(Image.new("RGB", (30, 20)))
+    for name in ("gone.png", None, ""):
+        file = lay(tmp_path, {"points": SQUARE}, picture=name, imageData=inside)
+        assert read_labelme(file)[0].masks.sum() == 100
+
+
+def test_a_mask_fills_the_box_of_its_points(tmp_path):
+    shape = {"shape_type": "mask", "mask": encoded(Image.new("1", (5, 4), 1))}
+    file = lay(tmp_path, {**shape, "points": [[3, 6], [7, 9]]})
+    assert read_labelme(file)[0].masks[0, 6:10, 3:8].all()
+    file = lay(tmp_path, {**shape, "points": [[3, 6], [17, 19]]})
+    with pytest.raises(DataError, match="shape 1 holds a mask of another size than its two"):
+        read_labelme(file)
+
+
 def test_a_folder_of_files_is_read_in_order(tmp_path):
     lay(tmp_path, {"points": SQUARE}, name="b", picture="b.png")
     lay(tmp_path, name="a", picture="a.png", imageHeight="none", imageWidth=None)
@@ -148,7 +164,7 @@ def test_a_picture_elsewhere_is_read_where_that_folder_is_named(tmp_path):
         ({"points": SQUARE[:2], "shape_type": "mask", "mask": "YWJj"}, "mask that cannot be read"),
         (
             {
-                "points": [[25, 5], [99, 99]],
+                "points": [[25, 5], [33, 13]],
                 "shape_type": "mask",
                 "mask": encoded(Image.new("1", (9, 9))),
             },

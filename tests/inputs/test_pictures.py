@@ -461,6 +461,167 @@ def test_jpk(tmp_path):
     assert picture.pixel_size == pytest.approx(100) and picture.channels == ("height_trace",)
 
 
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_asd(tmp_path, version):
+    pytest.importorskip("AFMReader")
+    levels = GREY.astype(np.int16) * 9 - 999
+    path = written.asd(tmp_path / "a.asd", levels[None, None], 900, 600, version=version)
+    picture = read_picture(path)  # its second channel is blank
+    assert np.allclose(picture.pixels, -levels * (5 / 4096 * 2 * 3), rtol=1e-14)
+    assert (picture.pixel_size, picture.unit, picture.z_unit) == (100, "nm", "nm")
+    assert picture.channels == ("TP",) and picture.notes == ()
+    both = np.stack([levels, levels + 1])[:, None]
+    path = written.asd(tmp_path / "b.asd", both, 900, 600, ("TP", "PH"), version)
+    refused(path, "channels TP, PH", "channel='TP'")
+    refused(path, "no channel 'ER'", "TP, PH", channel="ER")
+    phase = read_picture(path, channel="PH")
+    assert np.allclose(phase.pixels, (levels + 1) * (5 / 4096 * 5.0), rtol=1e-14)
+    assert phase.z_unit is None and phase.notes == ("the unit of PH is not known",)
+
+
+def test_a_video_of_asd_is_a_stack(tmp_path):
+    pytest.importorskip("AFMReader")
+    frames = np.stack([GREY, GREY + 1, GREY + 2]).astype(np.int16)
+    path = written.asd(tmp_path / "a.asd", frames[None], 900, 600)
+    refused(path, "stack of 3 images", "page=0 to page=2")
+    assert np.allclose(pixels(path, page=2), -frames[2] * (5 / 4096 * 6), rtol=1e-14)
+
+
+def test_what_afmreader_takes_for_granted_of_asd_is_refused(tmp_path):
+    pytest.importorskip("AFMReader")
+    frame = GREY.astype(np.int16)[None, None]
+    refused(written.asd(tmp_path / "a.asd", frame, 900, 600, bits=16), "16 bits", "TIFF")
+    refused(written.asd(tmp_path / "b.asd", frame, 900, 600, skip=40), "40 bytes before a frame")
+    path = written.asd(tmp_path / "c.asd", frame, 900, 600)
+    for at, number in ((0, 7), (48, 10**6), (48, -9), (36, 99), (16, 2**31 - 1), (20, 10**9)):
+        data = bytearray(path.read_bytes())
+        data[at : at + 4] = struct.pack("<i", number)
+        (tmp_path / "d.asd").write_bytes(data)
+        refused(tmp_path / "d.asd", "damaged")
+
+
+def test_pixels_that_are_not_square_have_no_size(tmp_path):
+    pytest.importorskip("AFMReader")
+    array = GREY.astype(np.int32)
+    frames = array[None].astype(np.int16)
+    for picture in (
+        read_picture(written.asd(tmp_path / "a.asd", frames[None], 900, 900)),
+        read_picture(written.jpk(tmp_path / "a.jpk", array, 9e-7, 1e-9, 9e-7)),
+        read_picture(
+            written.h5jpk(tmp_path / "a.h5-jpk", [(array[None], "height", 0, 1)], 1e-6, 1e-6)
+        ),
+    ):
+        assert picture.pixel_size is None and "not square" in picture.notes[-1]
+
+
+def test_jpk_of_hdf5(tmp_path):
+    frames = np.stack([GREY, GREY + 1]).astype(np.int32)
+    channels = [(frames[:1], "height", False, 0.5), (frames[:1], "phase", True, 2e9)]
+    picture = read_picture(written.h5jpk(tmp_path / "a.h5-jpk", channels[:1], 9e-7, 6e-7))
+    assert np.allclose(picture.pixels, GREY * 0.5, rtol=1e-14) and picture.z_unit == "nm"
+    assert picture.pixel_size == pytest.approx(100) and picture.unit == "nm"
+    assert picture.channels == ("height_trace",)
+    path = written.h5jpk(tmp_path / "b.h5-jpk", channels, 9e-7, 6e-7)
+    refused(path, "channels height_trace, phase_retrace")
+    phase = read_picture(path, channel="phase_retrace")
+    assert np.allclose(phase.pixels, HEIGHTS * 2) and phase.z_unit is None
+    path = written.h5jpk(tmp_path / "c.h5-jpk", [(frames, "height", False, 1.0)], 9e-7, 6e-7)
+    refused(path, "stack of 2 images")
+    assert np.allclose(pixels(path, page=1), frames[1], rtol=1e-14)
+    with h5py.File(path, "a") as file:
+        file["Measurement_000"].attrs["position-pattern.grid.ilength"] = 10
+    refused(path, "damaged")
+
+
+def test_jpk_of_hdf5_is_what_afmreader_reads_where_that_reads_it(tmp_path):
+    h5_jpk = pytest.importorskip("AFMReader.h5_jpk")
+    square = GREY[None, :6, :6].astype(np.int32)
+    path = written.h5jpk(tmp_path / "a.h5-jpk", [(square, "height", False, 0.5)], 6e-7, 6e-7)
+    right, size, _ = h5_jpk.load_h5jpk(path, "height_trace")
+    picture = read_picture(path)
+    assert np.allclose(picture.pixels, right[0], rtol=1e-14) and picture.pixel_size == size
+
+
+def test_emd_of_velox(tmp_path):
+    pytest.importorskip("rsciio")
+    deep = GREY.astype("<u2") * 250
+    picture = read_picture(written.velox(tmp_path / "a.emd", [(deep[..., None], "HAADF")], 2e-11))
+    assert np.array_equal(picture.pixels, deep) and picture.pixels.dtype == np.uint16
+    assert picture.pixel_size_nm == pytest.approx(0.02, rel=1e-14)
+    path = written.velox(tmp_path / "b.emd", [(deep[..., None], n) for n in ("HAADF", "BF")], 2e-11)
+    refused(path, "channels HAADF, BF")
+    assert read_picture(path, channel="BF").channels == ("BF",)
+    path = written.velox(tmp_path / "c.emd", [(np.stack([GREY, GREY + 1], -1), "Ceta")], 2e-11)
+    refused(path, "stack of 2 images")
+    assert np.array_equal(pixels(path, page=1), GREY + 1)
+    for number, (size, unit) in enumerate([(2e8, "1/m"), (1.0, "")]):
+        path = written.velox(tmp_path / f"{number}.emd", [(GREY[..., None], "Ceta")], size, unit)
+        assert read_picture(path).unit is None
+
+
+def test_images_of_one_name_are_told_apart(tmp_path):
+    pytest.importorskip("rsciio")
+    images = [(GREY[..., None], "Ceta"), (GREY[..., None] + 1, "Ceta")]
+    path = written.velox(tmp_path / "a.emd", images, 2e-11)
+    refused(path, "channels Ceta (0), Ceta (1)")
+    assert np.array_equal(pixels(path, channel="Ceta (1)"), GREY + 1)
+    path = written.gwy(tmp_path / "a.gwy", [(HEIGHTS, "Height", 9e-7, "m")] * 2)
+    refused(path, "channels Height (0), Height (1)")
+
+
+def test_emi(tmp_path):
+    pytest.importorskip("rsciio")
+    series = GREY[None].astype(np.float32)
+    path = written.emi(tmp_path / "a.emi", [series], 2.0**-36)
+    picture = read_picture(path)
+    assert np.array_equal(picture.pixels, GREY) and picture.unit == "nm"
+    assert picture.pixel_size == pytest.approx(1e9 * 2.0**-36, rel=1e-14)
+    path.rename(tmp_path / "moved.emi")
+    refused(tmp_path / "moved.emi", "moved_1.ser", "beside it")
+    path = written.emi(tmp_path / "b.emi", [series], 2e8, "TEM Diffraction")
+    assert read_picture(path).unit is None
+    path = written.emi(tmp_path / "c.emi", [series, series + 1], 2e-11)
+    refused(path, "channels image 0, image 1")
+    assert np.array_equal(pixels(path, channel="image 1"), GREY + 1)
+    (tmp_path / "c_1.ser").rename(tmp_path / "c.dat")
+    refused(tmp_path / "c.dat", "let its name end in .ser")
+    assert read_picture(written.ser(tmp_path / "d.ser", series, 1.0)).unit is None  # TIA's unknown
+
+
+def test_a_series_that_announces_more_images_than_it_holds(tmp_path):
+    pytest.importorskip("rsciio")
+    path = written.ser(tmp_path / "a.ser", GREY[None].astype(np.float32), 2e-11)
+    for at, number in ((18, 9), (18, 2**31), (22, 2**30), (26, 10**6)):
+        data = bytearray(path.read_bytes())
+        data[at : at + 4] = struct.pack("<I", number)
+        (tmp_path / "b.ser").write_bytes(data)
+        refused(tmp_path / "b.ser")
+        refused(tmp_path / "b.ser", page=1)
+
+
+def test_one_angstrom_in_an_mrc_is_no_pixel_size(tmp_path):
+    pytest.importorskip("rsciio")
+    picture = read_picture(mrc(tmp_path / "a.mrc", GREY[None], (9, 6, 1)))
+    assert (picture.pixel_size, picture.unit) == (None, None)
+    assert picture.notes == ("the pixel size is left unknown: 1 angstrom stands for that in MRC",)
+
+
+def test_bytes_of_an_mrc_are_signed_where_it_says_so(tmp_path):
+    pytest.importorskip("rsciio")
+    path = mrc(tmp_path / "a.mrc", GREY[None], (18, 12, 2))
+    head = bytearray(path.read_bytes()[:1024])
+    head[12:16] = struct.pack("<i", 0)
+    for at, numbers, dtype in (
+        (0, (9,), "u1"),
+        (108, (20140,), "i1"),
+        (152, (1146047817, 1), "i1"),
+    ):
+        data = head.copy()
+        data[at : at + 4 * len(numbers)] = struct.pack(f"<{len(numbers)}i", *numbers)
+        path.write_bytes(data + GREY.tobytes())
+        assert np.array_equal(pixels(path), GREY.view(dtype))
+
+
 @pytest.mark.parametrize(
     ("package", "name", "content"),
     [
@@ -509,6 +670,70 @@ def test_what_a_file_is_its_content_says(tmp_path):
     assert np.array_equal(pixels(tmp_path / "b.tif"), GREY)
 
 
+def test_two_pictures_in_one_ome_have_sizes_of_their_own(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        for array, size in ((GREY, 1), (GREY[:5], 2)):
+            about = {f"PhysicalSize{a}": size for a in "XY"}
+            units = {f"PhysicalSize{a}Unit": "nm" for a in "XY"}
+            file.write(array, metadata={"axes": "YX", **about, **units})
+    assert [read_picture(tmp_path / "a.ome.tif", page=n).pixel_size for n in (0, 1)] == [1, 2]
+
+
+def test_sides_of_an_ome_pixel_in_two_units_are_not_compared(tmp_path):
+    about = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeXUnit": "µm"}
+    for unit, right in {"nm": None, "um": "um"}.items():
+        metadata = {"axes": "YX", **about, "PhysicalSizeYUnit": unit}
+        assert read_picture(tiff(tmp_path, GREY, ome=True, metadata=metadata)).unit == right
+
+
+@pytest.mark.parametrize("background", [5, -0.1, float("nan"), "white"])
+def test_a_background_is_between_black_and_white(tmp_path, background):
+    path = saved(tmp_path, np.dstack([GREY, GREY]))
+    refused(path, repr(background), background=background)
+
+
+def test_odd_files_that_are_pictures_are_read(tmp_path):
+    data = bytearray(tiff(tmp_path, GREY).read_bytes())  # its list of pages is a ring
+    start = struct.unpack_from("<I", data, 4)[0]
+    end = start + 2 + 12 * struct.unpack_from("<H", data, start)[0]
+    data[end : end + 4] = struct.pack("<I", start)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert np.array_equal(pixels(tmp_path / "a.tif"), GREY)
+    png = saved(tmp_path, GREY).read_bytes()
+    for name in ("a b ü 日本 #1 %.png", "a.dm4", "\udcff\udcfe.png"):
+        (tmp_path / name).write_bytes(png + b"behind it")
+        assert np.array_equal(pixels(tmp_path / name), GREY)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"], file["ring"], file["lost"] = GREY, h5py.SoftLink("/"), h5py.SoftLink("/none")
+        file["other"] = h5py.ExternalLink("/etc/passwd", "a")
+    assert np.array_equal(pixels(tmp_path / "a.h5"), GREY)
+    hyper = np.arange(2 * 3 * 4 * 54, dtype=np.uint16).reshape(2, 3, 4, 6, 9)
+    path = tiff(tmp_path, hyper, imagej=True, metadata={"axes": "TZCYX"})
+    assert np.array_equal(pixels(path, page=23), hyper[1, 2, 3])
+
+
+def test_odd_files_that_are_no_pictures_are_refused(tmp_path):
+    for name, content in {
+        "a.png": b"<html>404</html>",
+        "a.tif": b"version https://git-lfs.github.com/spec/v1\n",
+        "a.asd": b"a,b\n1,2\n" * 50,
+        "a.mrc": b"a,b\n1,2\n" * 500,
+        "a.ibw": b"IGOR\n",
+        "a.emi": b"no",
+        "a.npz": b"PK\3\4" + bytes(99),
+        "a.h5-jpk": b"\x89HDF\r\n\x1a\n" + bytes(99),
+        "a.emd": b"\x89HDF\r\n\x1a\n" + bytes(99),
+        "a.jpg": b"\xff\xd8\xff\xe0" + bytes(50),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        refused(tmp_path / name)
+    (tmp_path / "one.png").symlink_to("two.png")
+    (tmp_path / "two.png").symlink_to("one.png")
+    refused(tmp_path / "one.png", "link")
+    (tmp_path / "folder.tif").mkdir()
+    refused(tmp_path / "folder.tif", "folder")
+
+
 def lying_headers(folder):
     """Small files that ask for a terabyte."""
     with (folder / "a.npy").open("wb") as file:
@@ -535,13 +760,30 @@ def lying_headers(folder):
     written.wsxm(folder / "a.top", np.zeros((6, 9), "<i2"), "9 nm", "6 nm")
     text = (folder / "a.top").read_bytes().replace(b"rows: 6", b"rows: 600000000")
     (folder / "a.top").write_bytes(text)
-    return [f"a.{ending}" for ending in ("npy", "h5", "mrc", "tif", "png", "bmp", "top")]
+    data = bytearray(written.asd(folder / "a.asd", GREY[None, None], 900, 600).read_bytes())
+    data[48:56] = struct.pack("<2i", 10**6, 10**6)
+    (folder / "a.asd").write_bytes(data)
+    data = bytearray(written.ser(folder / "a.ser", GREY[None], 2e-11).read_bytes())
+    first = struct.unpack_from("<I", data, struct.unpack_from("<I", data, 22)[0])[0]
+    data[first + 42 : first + 50] = struct.pack("<2I", 10**5, 10**4)  # 4 GB, for it stops at 2
+    (folder / "a.ser").write_bytes(data)
+    written.h5jpk(folder / "a.h5-jpk", [(GREY[None], "height", False, 1.0)], 9e-7, 6e-7)
+    written.velox(folder / "a.emd", [(GREY[..., None], "HAADF")], 2e-11)
+    for name, place, shape in (
+        ("a.h5-jpk", "Measurement_000/Channel_000/Height", (10**12, 1)),
+        ("a.emd", f"Data/Image/{0:032x}/Data", (10**6, 10**6, 1)),
+    ):
+        with h5py.File(folder / name, "a") as file:
+            del file[place]
+            file.create_dataset(place, shape, "u1", chunks=(100,) * (len(shape) - 1) + (1,))
+    endings = "npy h5 mrc tif png bmp top asd ser h5-jpk emd".split()
+    return [f"a.{ending}" for ending in endings]
 
 
 def test_a_header_that_asks_for_a_terabyte_is_refused_before_it_is_read(tmp_path):
     import resource
 
-    pytest.importorskip("rsciio")
+    pytest.importorskip("rsciio"), pytest.importorskip("AFMReader")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name in lying_headers(tmp_path):
         refused(tmp_path / name)
@@ -564,6 +806,9 @@ def whole_files(folder):
     written.wsxm(folder / "a.stp", HEIGHTS, "90 nm", "60 nm")
     written.spm(folder / "a.spm", [(GREY.astype(np.int16), "Height", 65.536)], 900)
     written.jpk(folder / "a.jpk", GREY.astype(np.int32), 9e-7, 1e-9)
+    written.asd(folder / "a.asd", GREY[None, None], 900, 600)
+    written.h5jpk(folder / "a.h5-jpk", [(GREY[None], "height", False, 1.0)], 9e-7, 6e-7)
+    written.velox(folder / "a.emd", [(GREY[..., None], "HAADF")], 2e-11)
     return sorted(folder.glob("a.*"))
 
 

@@ -46,11 +46,11 @@ def test_what_is_no_length_is_refused(size):
 
 @pytest.mark.parametrize(("size", "unit"), [(2e-11, "nm"), (0.02, "m"), (math.inf, "nm")])
 def test_a_size_in_another_unit_is_refused(size, unit):
-    with pytest.raises(ValueError, match="which unit"):
+    with pytest.raises(ValueError, match="another unit"):
         pixel_size_in_nm(size, unit)
 
 
-@given(st.floats(1e-4, 1e6))
+@given(st.floats(1e-4, 1e5))
 def test_any_size_that_can_be_is_taken_with_all_its_digits(size):
     assert pixel_size_in_nm(size) == size
     assert pixel_size_in_nm(np.float32(0.25), "nm") == 0.25

@@ -192,7 +192,7 @@ def test_nothing_and_everything():
     assert (populations.separate(np.ones((40, 50), bool)) == 1).all()
     with pytest.raises(ValueError, match="boolean"):
         populations.separate(np.zeros((40, 50)))
-    with pytest.raises(ValueError, match="boolean"):
+    with pytest.raises(ValueError, match="shape"):
         populations.separate(np.zeros((0, 5), bool))
 
 

@@ -1,4 +1,4 @@
-"""Files that microscopes write: electron microscopes' through rosettasciio, and AFMs'."""
+"""Files of atomic force microscopes: Gwyddion, Igor, WSxM, JPK, and what AFMReader reads."""
 
 from __future__ import annotations
 
@@ -11,90 +11,26 @@ from pathlib import Path
 
 import numpy as np
 
-from .planes import Found, Refused, check_size
+from .planes import Found, Refused, check_size, distinct, pick
 
-__all__ = ["read_instrument"]
-
-_ROSETTA = {"dm": "digitalmicrograph", "emd": "emd", "mrc": "mrc", "ser": "tia"}
+__all__ = ["read_afm"]
 
 
-def read_instrument(path: Path, kind: str, channel: str | None) -> Found:
+def read_afm(path: Path, kind: str, channel: str | None) -> Found:
     """Read a file of this kind (see :func:`mchelpers.inputs.pictures.file_kind`)."""
-    if kind in _ROSETTA:
-        return _read_rosetta(path, kind, channel)
-    return {"gwy": _read_gwy, "ibw": _read_ibw, "wsxm": _read_wsxm}.get(kind, _read_afm)(
-        path, channel, *([kind] if kind in _AFM else [])
-    )
+    if kind in _AFMREADER:
+        return _read_afmreader(path, channel, kind)
+    readers = {"gwy": _read_gwy, "ibw": _read_ibw, "wsxm": _read_wsxm, "h5-jpk": _read_h5jpk}
+    return readers[kind](path, channel)
 
 
-def _pick(names: Sequence[str], channel: str | None) -> int:
-    """Return which of a file's channels to read."""
-    listed = ", ".join(dict.fromkeys(names))
-    if channel is None and len(set(names)) > 1:
-        raise Refused(f"holds the channels {listed}; name one, as in channel={names[0]!r}")
-    if not names:
-        raise Refused("holds no image")
-    if channel is not None and channel not in names:
-        raise Refused(f"has no channel {channel!r}; it has {listed}")
-    return list(names).index(channel) if channel else 0
-
-
-def _read_rosetta(path: Path, kind: str, channel: str | None) -> Found:
-    reader = importlib.import_module(f"rsciio.{_ROSETTA[kind]}").file_reader
-    is_big = kind == "mrc" and _is_big_mrc(path)
-    more = {"endianness": ">"} if is_big else {}
-    try:
-        signals = reader(str(path), lazy=True, **more)
-    except ValueError as error:
-        if "RGBA" not in str(error):
-            raise
-        signals = reader(str(path))  # colours of DigitalMicrograph are not read lazily
-    titles = [_title(s, n) for n, s in enumerate(signals)]
-    place = _pick(titles, channel)
-    rows, columns = _image_axes(signals[place]["axes"])
-    found = Found(
-        signals[place]["data"],
-        sizes=(rows["scale"], columns["scale"]),
-        unit=columns["units"] if isinstance(columns["units"], str) else "",
-        channels=(titles[place],) if len(signals) > 1 else (),
-    )
-    if is_big and found.pixels.dtype.isnative:  # rosettasciio turns the header only
-        found.pixels = found.pixels.view(found.pixels.dtype.newbyteorder(">"))
-    header = signals[place]["original_metadata"].get("std_header", {})
-    if kind == "mrc" and not (header.get("MX", 1) and header.get("MY", 1)):
-        found.unit = ""  # no grid, no size: rosettasciio says 1 nm
-    return found
-
-
-def _is_big_mrc(path: Path) -> bool:
-    """Tell the byte order by the machine stamp; refuse an MRC that is shorter than it says."""
-    with path.open("rb") as file:
-        head = file.read(214)
-    is_big = head[212:] == b"\x11\x11"
-    pixels = math.prod(struct.unpack_from(">3i" if is_big else "<3i", head))
-    if not 0 < pixels <= 2 * path.stat().st_size:  # two pixels a byte at most
-        raise ValueError(f"{pixels:,} pixels are announced in {path.stat().st_size:,} bytes")
-    return is_big
-
-
-def _title(signal: dict, number: int) -> str:
-    return signal["metadata"].get("General", {}).get("title") or f"image {number}"
-
-
-def _image_axes(axes: list[dict]) -> list[dict]:
-    """Return the axes of rows and columns; a spectrum has none."""
-    last = sorted(axes, key=lambda a: a.get("index_in_array", 0))[-2:]
-    if len(last) < 2 or last[-1]["navigate"] != last[0]["navigate"]:
-        raise Refused("holds spectra, not an image")
-    return last
-
-
-def _in_nm(pixels: np.ndarray, unit: str, notes: list[str]) -> tuple[np.ndarray, str | None]:
-    """Turn heights in metres into nm; leave other values and their unit."""
-    if unit != "m":
-        return pixels, unit or None
-    notes.append("heights in m were turned into nm")
-    return pixels * 1e9, "nm"
+def _channel(pixels, z_unit: str, sizes: Sequence[float], unit: str, name: str) -> Found:
+    """One channel of an AFM; heights in metres become nm."""
+    notes = [] if z_unit else [f"the unit of {name} is not known"]
+    if z_unit == "m":
+        pixels, z_unit, notes = pixels * 1e9, "nm", ["heights in m were turned into nm"]
+    about = {"sizes": sizes, "unit": unit, "channels": (name,), "notes": notes}
+    return Found(pixels, z_unit=z_unit or None, **about)
 
 
 _GWY_NUMBERS = {"c": "b", "i": "<i", "q": "<q", "d": "<d", "b": "?"}
@@ -144,21 +80,13 @@ def _read_gwy(path: Path, channel: str | None) -> Found:
         raise ValueError(f"{at + 4 + size} bytes are announced, there are {len(data)}")
     content = _gwy_object(data, at + 4, at + 4 + size)
     fields = [k for k in content if re.fullmatch(r"/\d+/data", k)]
-    titles = [content.get(f"{k}/title", k) for k in fields]
-    place = _pick(titles, channel)
+    titles = distinct([content.get(f"{k}/title", k) for k in fields])
+    place = pick(titles, channel)
     field = content[fields[place]]
-    shape, notes = (field["yres"], field["xres"]), []
+    shape = field["yres"], field["xres"]
     units = [field.get(f"si_unit_{a}", {}).get("unitstr", "") for a in ("xy", "z")]
-    pixels, z_unit = _in_nm(field["data"].reshape(shape), units[1], notes)
     sizes = field["yreal"] / shape[0], field["xreal"] / shape[1]
-    return Found(
-        pixels,
-        sizes=sizes,
-        unit=units[0],
-        z_unit=z_unit,
-        channels=(titles[place],),
-        notes=notes,
-    )
+    return _channel(field["data"].reshape(shape), units[1], sizes, units[0], titles[place])
 
 
 _IBW_NUMBERS = {2: "f4", 4: "f8", 8: "i1", 16: "i2", 32: "i4", 72: "u1", 80: "u2", 96: "u4"}
@@ -166,7 +94,7 @@ _IBW_NUMBERS = {2: "f4", 4: "f8", 8: "i1", 16: "i2", 32: "i4", 72: "u1", 80: "u2
 
 def _read_ibw(path: Path, channel: str | None) -> Found:
     """Read an Igor wave of version 5, the one that can hold an image."""
-    data, notes = path.read_bytes(), []
+    data = path.read_bytes()
     order = "<" if data[0] else ">"
 
     def entries(form: str, at: int) -> tuple:
@@ -184,32 +112,20 @@ def _read_ibw(path: Path, channel: str | None) -> Found:
     check_size(shape, dtype)
     values = np.frombuffer(data, dtype, math.prod(shape), 384).reshape(shape)
     at = 64 + size + sum(texts[:9])  # the labels of the third axis, 32 bytes each
-    names = [
-        data[k : k + 32].split(b"\0")[0] for k in range(at + 32, min(at + texts[9], len(data)), 32)
-    ]
-    labels = [name.decode("latin-1") for name in names]
+    ends = range(at + 64, min(at + texts[9], len(data)) + 32, 32)
+    labels = [data[k - 32 : k].split(b"\0")[0].decode("latin-1") for k in ends]
     if len(labels) != shape[0] or not all(labels):
         labels = [f"layer {n}" for n in range(shape[0])]
-    place = _pick(labels, channel)
+    place = pick(labels, channel)
     unit, unit_xy = (data[k : k + 4].split(b"\0")[0].decode("latin-1") for k in (212, 216))
     if not unit and re.match("Height|ZSensor", labels[place]):
         unit = "m"  # Asylum's heights are
-    pixels, z_unit = _in_nm(values[place, ::-1], unit, notes)
     across, down = entries("2d", 148)
-    return Found(
-        pixels,
-        sizes=(down, across),
-        unit=unit_xy,
-        z_unit=z_unit,
-        channels=(labels[place],),
-        notes=notes,
-    )
+    return _channel(values[place, ::-1], unit, (down, across), unit_xy, labels[place])
 
 
-def _read_wsxm(path: Path, channel: str | None) -> Found:
+def _read_wsxm(path: Path, _) -> Found:
     """Read TOP (16 bit) and STP (64 bit) of WSxM."""
-    if channel is not None:
-        raise Refused(f"has no named channels, so none called {channel!r}")
     data, notes = path.read_bytes(), []
     (start,) = re.search(rb"Image header size: (\d+)", data).groups()
     head = data[: int(start)].decode("latin-1")
@@ -235,34 +151,54 @@ def _read_wsxm(path: Path, channel: str | None) -> Found:
     return Found(pixels, sizes=sizes, unit=unit, z_unit=z_unit or None, notes=notes)
 
 
-_AFM = {"spm": "load_spm", "jpk": "load_jpk", "asd": "load_asd", "h5-jpk": "load_h5jpk"}
-_HEIGHTS = {"jpk": "height|measuredHeight", "h5-jpk": "height|measuredheight", "asd": "TP"}
+def _text(part, attribute: str) -> str:
+    """Read an attribute of HDF5, be it text, bytes or a truth value, in small letters."""
+    return str(np.asarray(part.attrs.get(attribute, "")).astype(str)).lower()
 
 
-def _read_afm(path: Path, channel: str | None, kind: str) -> Found:
+def _read_h5jpk(path: Path, channel: str | None) -> Found:
+    """Read JPK's HDF5: each frame is a column of its channel, its lowest row first."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        parts = [p for s in file.values() if isinstance(s, h5py.Group) for p in s.values()]
+        parts = [p for p in parts if "channel.name" in p.attrs]
+        ways = ["re" * (_text(p, "retrace") in ("true", "1")) + "trace" for p in parts]
+        names = distinct([f"{_text(p, 'channel.name')}_{w}" for p, w in zip(parts, ways)])
+        place = pick(names, channel)
+        about, grid = parts[place].attrs, parts[place].parent.attrs
+        (values,) = (d for d in parts[place].values() if getattr(d, "ndim", 0) == 2)
+        check_size(values.shape, np.float64)
+        pixels = values[:] * float(about.get("net-encoder.scaling.multiplier", 1))
+        pixels += float(about.get("net-encoder.scaling.offset", 0))
+        shape = [int(grid[f"position-pattern.grid.{a}length"]) for a in "ji"]
+        sides = [float(grid[f"position-pattern.grid.{a}length"]) for a in "vu"]
+    unit = "m" if re.match("(measured)?height_", names[place]) else ""
+    sizes = [1e9 * side / n for side, n in zip(sides, shape)]
+    return _channel(pixels.T.reshape(-1, *shape)[:, ::-1], unit, sizes, "nm", names[place])
+
+
+_AFMREADER = {"spm": "load_spm", "jpk": "load_jpk", "asd": "load_asd"}
+_HEIGHTS = {"jpk": "height|measuredHeight", "asd": "TP"}
+
+
+def _read_afmreader(path: Path, channel: str | None, kind: str) -> Found:
     """Read through AFMReader, whose error names the channels of a file."""
     if kind == "spm" and not _has_end(path):
         raise ValueError("its header has no end")  # pySPM would look for it for ever
-    if kind == "jpk" and _slots(path) > 99:
-        raise ValueError("its header has too many slots")  # AFMReader would make all of them
-    load = getattr(importlib.import_module(f"AFMReader.{kind.replace('-', '_')}"), _AFM[kind])
+    sizes = _jpk_sizes(path) if kind == "jpk" else None
+    load = getattr(importlib.import_module(f"AFMReader.{kind}"), _AFMREADER[kind])
     importlib.import_module("loguru").logger.disable("AFMReader")
     names = _afm_channels(load, path)
-    channel = names[_pick(names, channel)]
-    pixels, size = load(path, channel)[:2]
-    z_unit = "nm" if re.match(_HEIGHTS.get(kind, "$"), channel) else None
+    channel = names[pick(names, channel)]
+    pixels, size, *about = load(path, channel)
+    if kind == "asd":
+        sizes = _asd_sizes(about[0])
+    z_unit = "nm" if re.match(_HEIGHTS.get(kind, "$"), channel) else ""
     if kind == "spm":
         scale = importlib.import_module("pySPM").Bruker(path).get_channel(channel).zscale
         z_unit = scale.decode("latin-1") if isinstance(scale, bytes) else scale
-    notes = [] if z_unit else [f"the unit of {channel} is not known"]
-    return Found(
-        np.asarray(pixels),
-        sizes=(size, size),
-        unit="nm",
-        z_unit=z_unit,
-        channels=(channel,),
-        notes=notes,
-    )
+    return _channel(np.asarray(pixels), z_unit, sizes or (size, size), "nm", channel)
 
 
 def _has_end(path: Path) -> bool:
@@ -270,11 +206,28 @@ def _has_end(path: Path) -> bool:
     return any(line.rstrip().replace(b"\\", b"") == b"*File list end" for line in lines)
 
 
-def _slots(path: Path) -> int:
+def _jpk_sizes(path: Path) -> list[float]:
+    """Height and width of a pixel in nm; AFMReader gives the width alone."""
     from tifffile import TiffFile
 
     with TiffFile(path) as file:
-        return max((int(p.tags[32896].value) for p in file.pages if 32896 in p.tags), default=0)
+        for page in file.pages:
+            check_size(page.shape, page.dtype)
+            if 32896 in page.tags and int(page.tags[32896].value) > 99:
+                raise ValueError("its header has too many slots")  # AFMReader would make them all
+        grid = file.pages[0].tags
+        up, along, rows, columns = (grid[n].value for n in (32835, 32834, 32839, 32838))
+    return [1e9 * up / rows, 1e9 * along / columns]
+
+
+def _asd_sizes(header: dict) -> list[float]:
+    """Height and width of a pixel in nm; refuse what AFMReader takes for granted and is not so."""
+    bits, skipped = header["analogue_digital_data_bits_size"], header["frame_header_length"]
+    if bits not in (12, 4096) or skipped != 32:
+        raise Refused(
+            f"has {bits} bits and {skipped} bytes before a frame, not 12, 32; export TIFF"
+        )
+    return [header[f"{a}_nm"] / header[f"{a}_pixels"] for a in "yx"]
 
 
 def _afm_channels(load, path: Path) -> list[str]:
@@ -284,5 +237,6 @@ def _afm_channels(load, path: Path) -> list[str]:
         if "not" not in str(error) or ":" not in str(error):
             raise
         tail = str(error).partition(": ")[2]
-        return re.findall(r"'([^']+)'", tail) or tail.split(", ")
+        names = re.findall(r"'([^']+)'", tail) or tail.split(", ")
+        return [n for n in names if n.strip("\0 ")]  # ASD of one channel leaves the second blank
     return ["none_trace"]
