@@ -44,8 +44,8 @@ def check_image(
         raise ValueError(f"{name} is {image.dtype}, but must hold real numbers{advice}")
     shaped = ndim is None or (image.ndim in ndim and min(image.shape[-2:], default=0) >= least)
     if not image.size or not shaped:
-        needed = "(height, width)" if ndim is None or 2 in ndim else "(images, height, width)"
-        needed += f" of at least {least} x {least} px is needed"
+        before = {3: "images, ", 4: "images, maps, "}.get(min(ndim or (2,)), "")
+        needed = f"({before}height, width) of at least {least} x {least} px is needed"
         raise ValueError(f"{name} has shape {image.shape}; {needed}")
     finite &= image.dtype.itemsize > 2 or image.dtype.kind == "f"  # others cannot be too large
     if finite and not np.isfinite(image).all():

@@ -51,8 +51,8 @@ MAPS = (
 )
 """The seven maps of :func:`feature_maps`, in order."""
 
-SIGMAS = (0.0045, 0.006, 0.008, 0.011, 0.0156, 0.022)
-PEAK_THRESHOLDS = (12.5, 25.0, 50.0)
+SIGMAS = (0.001, 0.002, 0.003, 0.0045, 0.006, 0.008, 0.011, 0.0156, 0.022)
+PEAK_THRESHOLDS = (12.5, 50.0, 75.0, 100.0, 125.0, 150.0, 200.0, 300.0)
 THRESHOLDS = np.arange(0.2, 2.0, 0.005)
 _TYPICAL = 0.21  # px^-1, the median Bragg radius of the graphene images, where no spot is found
 
@@ -189,9 +189,11 @@ def _filtered(flat: Sequence[np.ndarray], sigma: float, peak_threshold: float) -
     return np.stack([bragg_filter(image, sigma, peak_threshold) for image in flat])
 
 
-def _pair(maps: np.ndarray, truth: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Check maps (N, H, W) or (N, C, H, W), and their labels (N, H, W) bool."""
-    maps = check_image(maps, name, (3, 4))
+def _pair(
+    maps: np.ndarray, truth: np.ndarray, name: str, ndim: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check maps (N, H, W), or (N, C, H, W) with ``ndim`` 4, and their labels (N, H, W) bool."""
+    maps = check_image(maps, name, (ndim,))
     return maps, check_mask(truth, "truth", (len(maps), *maps.shape[-2:]), (3,))
 
 
@@ -283,15 +285,15 @@ class BraggFit:
         (N, H, W) bool; each image by parameters it had no part in.
     sigma, peak_threshold, mask_threshold
         (folds,) float: aperture (px^-1), G_thresh and M_thresh of each fold.
-    training_f1
-        (folds, sigmas, peak thresholds) float: best training F1 of each pair.
+    f1
+        (N, sigmas, peak thresholds, mask thresholds) float: F1 of each image at each setting.
     """
 
     masks: np.ndarray
     sigma: np.ndarray
     peak_threshold: np.ndarray
     mask_threshold: np.ndarray
-    training_f1: np.ndarray
+    f1: np.ndarray
 
 
 def bragg_masks(
@@ -325,14 +327,14 @@ def bragg_masks(
         [f1_by_threshold(_filtered(flat, *pair), truth, thresholds) for pair in pairs], axis=1
     )  # (N, pairs, T)
     masks = np.zeros(truth.shape, bool)
-    chosen, training = [], []
+    chosen = []
     for fold in folds:
         mean = curves[_rest(fold, len(truth))].mean(0)  # (pairs, T)
         pair, level = np.unravel_index(mean.argmax(), mean.shape)
         masks[fold] = _filtered(flat[fold], *pairs[pair]) > thresholds[level]
         chosen.append((*pairs[pair], thresholds[level]))
-        training.append(mean.max(1).reshape(len(sigmas), len(peak_thresholds)))
-    return BraggFit(masks, *np.array(chosen).T, np.array(training))
+    f1 = curves.reshape(len(images), len(sigmas), len(peak_thresholds), -1)
+    return BraggFit(masks, *np.array(chosen).T, f1)
 
 
 def fit_pixels(
@@ -366,7 +368,7 @@ def fit_pixels(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-    features, truth = _pair(features, truth, "features")
+    features, truth = _pair(features, truth, "features", 4)
     rng = np.random.default_rng(seed)
     size = truth[0].size
     rows, labels = [], []
@@ -421,7 +423,7 @@ def best_masks(
     masks, probabilities
         (N, H, W) bool and float32, each image by a classifier that never saw it.
     """
-    features, truth = _pair(features, truth, "features")
+    features, truth = _pair(features, truth, "features", 4)
     probabilities = np.zeros(truth.shape, np.float32)
     for fold in folds:
         rest = _rest(fold, len(truth))

@@ -60,10 +60,13 @@ def test_bragg_parameters_are_fitted_per_fold(micrographs):
         micrographs.images, micrographs.masks, folds, (0.0156, 0.03), (5.0,), np.arange(0, 2, 0.05)
     )
     assert fit.sigma.shape == fit.peak_threshold.shape == fit.mask_threshold.shape == (2,)
-    assert fit.training_f1.shape == (2, 2, 1)
+    assert fit.f1.shape == (len(micrographs), 2, 1, 40)
     for fold, sigma, level in zip(folds, fit.sigma, fit.mask_threshold):
         maps = classical.bragg_maps(micrographs.images[fold], sigma, 5.0)
         np.testing.assert_array_equal(fit.masks[fold], maps > level)
+        place = (0.0156, 0.03).index(sigma), 0, round(level / 0.05)
+        scored = metrics.per_image(fit.masks[fold], micrographs.masks[fold])["f1"]
+        np.testing.assert_allclose(fit.f1[(fold, *place)], scored)
 
 
 def test_counts_less_their_mean_are_not_divided_by_their_background(micrographs):
