@@ -48,9 +48,10 @@ def check_image(
         needed = f"({before}height, width) of at least {least} x {least} px is needed"
         raise ValueError(f"{name} has shape {image.shape}; {needed}")
     finite &= image.dtype.itemsize > 2 or image.dtype.kind == "f"  # others cannot be too large
-    if finite and not np.isfinite(image).all():
+    largest = max(-float(image.min()), float(image.max())) if finite else 0.0
+    if not np.isfinite(largest):  # one NaN makes the least and the largest value NaN
         raise ValueError(f"{name} holds NaN or infinity; fill or crop those pixels first")
-    if finite and max(-float(image.min()), float(image.max())) > _LARGEST:
+    if largest > _LARGEST:
         raise ValueError(f"{name} holds values beyond {_LARGEST:g}; bring it to smaller units")
     if floating and image.dtype.kind != "f":
         return image.astype(np.float64)

@@ -360,9 +360,8 @@ def predict(
     model.to(device, memory_format=layout).eval()
     out = []
     for batch in images.split(batch_size):
-        batch = batch.to(device).contiguous(memory_format=layout)
         with autocast(device):
-            out.append(model(batch).float().cpu())
+            out.append(model(batch.to(device, memory_format=layout)).float().cpu())
     return torch.cat(out)
 
 
