@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
+
+import numpy as np
 
 from ..checks import check_pixel_size_nm
 
@@ -45,10 +46,5 @@ def pixel_size_in_nm(size: float, unit: str = "nm") -> float:
     known = length_unit(unit)
     if known is None:
         raise ValueError(f"a pixel size in {unit!r} is no length; give it in nm or um, say")
-    try:
-        nm = float(size) * _NM[known]
-    except (TypeError, ValueError):
-        nm = math.nan
-    if not nm > 0:
-        raise ValueError(f"a pixel size must be a positive number, got {size!r} {known}")
-    return check_pixel_size_nm(nm)
+    number = isinstance(size, (int, float, np.number))  # else the check says that it is none
+    return check_pixel_size_nm(size * _NM[known] if number else size)

@@ -40,7 +40,7 @@ def test_spellings(spelled, unit, nm):
 
 @pytest.mark.parametrize("size", [0, -0.1, math.nan, "x", None])
 def test_what_is_no_length_is_refused(size):
-    with pytest.raises(ValueError, match="positive number"):
+    with pytest.raises(ValueError, match="pixel_size_nm must be"):
         pixel_size_in_nm(size)
 
 
