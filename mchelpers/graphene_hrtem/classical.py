@@ -303,6 +303,7 @@ def bragg_masks(
     sigmas: Sequence[float] = SIGMAS,
     peak_thresholds: Sequence[float] = PEAK_THRESHOLDS,
     thresholds: np.ndarray = THRESHOLDS,
+    f1: np.ndarray | None = None,
 ) -> BraggFit:
     """Fit the Bragg filter's three parameters per fold, by exhaustive search.
 
@@ -319,13 +320,16 @@ def bragg_masks(
         Test indices of each fold; parameters come from the other folds.
     sigmas, peak_thresholds, thresholds
         Candidates for the aperture (px^-1), G_thresh and M_thresh.
+    f1
+        ``BraggFit.f1`` of the same images and candidates, fitted on other folds: the search is
+        not made again.
     """
     images, truth = _pair(images, truth, "images")
     flat = np.stack([flat_field(image) for image in images])
     pairs = [(s, g) for s in sigmas for g in peak_thresholds]
-    curves = np.stack(
-        [f1_by_threshold(_filtered(flat, *pair), truth, thresholds) for pair in pairs], axis=1
-    )  # (N, pairs, T)
+    if f1 is None:
+        f1 = np.stack([f1_by_threshold(_filtered(flat, *p), truth, thresholds) for p in pairs], 1)
+    curves = f1.reshape(len(images), len(pairs), len(thresholds))
     masks = np.zeros(truth.shape, bool)
     chosen = []
     for fold in folds:
@@ -333,8 +337,8 @@ def bragg_masks(
         pair, level = np.unravel_index(mean.argmax(), mean.shape)
         masks[fold] = _filtered(flat[fold], *pairs[pair]) > thresholds[level]
         chosen.append((*pairs[pair], thresholds[level]))
-    f1 = curves.reshape(len(images), len(sigmas), len(peak_thresholds), -1)
-    return BraggFit(masks, *np.array(chosen).T, f1)
+    shape = (len(images), len(sigmas), len(peak_thresholds), len(thresholds))
+    return BraggFit(masks, *np.array(chosen).T, f1.reshape(shape))
 
 
 def fit_pixels(

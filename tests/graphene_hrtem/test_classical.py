@@ -69,6 +69,17 @@ def test_bragg_parameters_are_fitted_per_fold(micrographs):
         np.testing.assert_allclose(fit.f1[(fold, *place)], scored)
 
 
+def test_a_search_serves_other_folds_as_well(micrographs):
+    args = micrographs.images, micrographs.masks
+    settings = (0.0156, 0.03), (5.0,), np.arange(0, 2, 0.05)
+    searched = classical.bragg_masks(*args, kfold(len(micrographs), 2, 0), *settings)
+    others = kfold(len(micrographs), 3, 1)
+    again = classical.bragg_masks(*args, others, *settings)
+    reused = classical.bragg_masks(*args, others, *settings, f1=searched.f1)
+    np.testing.assert_array_equal(reused.masks, again.masks)
+    np.testing.assert_array_equal(reused.mask_threshold, again.mask_threshold)
+
+
 def test_counts_less_their_mean_are_not_divided_by_their_background(micrographs):
     counts = 200 + 50 * micrographs.images[0]
     assert np.isfinite(classical.flat_field(counts)).all()
