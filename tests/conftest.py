@@ -18,6 +18,7 @@ SET_BY_IMPORTS = (
     "LD_LIBRARY_PATH",
     "PYDEVD_USE_FRAME_EVAL",
     "TORCHINDUCTOR_CACHE_DIR",
+    "_RJEM_MALLOC_CONF",
 )
 """Variables that libraries set for themselves while they are imported."""
 

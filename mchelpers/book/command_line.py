@@ -10,17 +10,16 @@ from pathlib import Path
 
 from .. import __version__
 from ..install import DISTRIBUTION, install_line
+from ..measuring.command import add_parser, run_measure
 from ..record.chapter import Chapter, chapters, find_root, load_record
 from ..record.checkout import trial_copy
-from ..run import TIERS
+from ..run import TIERS, choose_tier
 from .lock import check_chapter
 
 
 def default_tier() -> str:
     """Take ``MCHELPERS_TIER``, else ``full`` with a GPU, else ``laptop``."""
     import torch
-
-    from ..run import choose_tier
 
     return choose_tier(torch.cuda.is_available())
 
@@ -60,8 +59,7 @@ def command_execute(root: Path, args) -> list[str]:
         root = trial_copy(root)
         print(f"A trial, apart from the record: {root}", file=sys.stderr)
     failures = execute_all([Chapter(c.name, root) for c in chosen], tier, args.accept_drift)
-    waiting = check_claims(root) or write_pages(root)
-    if waiting:
+    if waiting := check_claims(root) or write_pages(root):
         print("Not all pages could be brought up to date:", *waiting, sep="\n- ")
     return failures
 
@@ -194,15 +192,12 @@ def command_book(root: Path, args) -> list[str]:
         tree, target = root / "_build" / "smoke-tree", root / "_build" / "smoke"
     if args.tier:
         args.name = ""
-        failures = command_execute(root, args)
-        if failures:
+        if failures := command_execute(root, args):
             return failures
     args.allow_smoke = trial
-    faults = command_check(tree, args)
-    if faults:
+    if faults := command_check(tree, args):
         return faults
-    page = build(tree, target)
-    if page is None:
+    if (page := build(tree, target)) is None:
         return ["the site was not built without warnings, see above"]
     print(f"Open {page}")
     return []
@@ -215,6 +210,7 @@ examples:
   python -m mchelpers check                                          hold pages against records
   python -m mchelpers book                                           check, then build the site
   python -m mchelpers new sem_grains                                 lay down a new study
+  python -m mchelpers measure *.tif --study graphene_hrtem           measure your own images
 """
 TIER_HELP = "budget of a chapter; default: MCHELPERS_TIER, else full with a GPU, else laptop"
 DRIFT_HELP = "keep results that moved by more than a claim's tolerance; default: refuse them"
@@ -285,12 +281,16 @@ def make_parser() -> argparse.ArgumentParser:
     ship = commands.add_parser("ship", help="let kept trainings ship with the book")
     ship.add_argument("names", nargs="+", help="NAME-KEY, as the kept file is called")
     ship.set_defaults(command=command_ship)
+
+    add_parser(commands)
     return parser
 
 
 def main() -> int:
     """Parse the command line and run one command."""
     args = make_parser().parse_args()
+    if args.command is run_measure:  # it needs no checkout of the book
+        return run_measure(args)
     try:
         faults = args.command(find_root(), args)
     except (OSError, ValueError) as error:

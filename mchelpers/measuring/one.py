@@ -1,0 +1,70 @@
+"""One image, measured: from a file or an array to an answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..inputs.pictures import read_picture
+from .answer import Answer
+from .ruler import PLAUSIBLE_NM, read_ruler
+
+__all__ = ["check_study", "measure"]
+
+
+def check_study(study: str) -> str:
+    """Return the name of a study that can be measured, or say which there are (ValueError)."""
+    if study not in PLAUSIBLE_NM:
+        raise ValueError(f"study is {study!r}; it must be one of {', '.join(PLAUSIBLE_NM)}")
+    return study
+
+
+def measure(
+    image: np.ndarray | Path | str, study: str, pixel_size_nm: float | None = None
+) -> Answer:
+    """Measure a micrograph of your own by the method of a study.
+
+    Parameters
+    ----------
+    image
+        (H, W), or (H, W, 3) for ``tmd_optical``; or a file of any kind that
+        :func:`mchelpers.inputs.pictures.read_picture` reads.
+    study
+        ``graphene_hrtem``, ``nanoparticles``, ``afm_coverage`` or ``tmd_optical``.
+    pixel_size_nm
+        Edge of a pixel. None takes what the file says.
+
+    Returns
+    -------
+    Answer
+        Printed, its first line is the pixel size and who says so; then what was found, and why
+        to doubt it.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    ValueError
+        If there is no such study, it is no such image, or its pixel size is missing or cannot
+        be right.
+    """
+    from . import graphene, others
+
+    check_study(study)
+    stated_nm, z_unit, notes = np.nan, None, ()
+    if isinstance(image, str | Path):
+        picture = read_picture(image)
+        image, stated_nm, z_unit = picture.pixels, picture.pixel_size_nm, picture.z_unit
+        notes = tuple(note for note in picture.notes if "pixel size" in note)
+    ruler = read_ruler(study, stated_nm, pixel_size_nm)
+    ruler = replace(ruler, warnings=notes + ruler.warnings)
+    if study == "afm_coverage":
+        return others.measure_film(image, ruler, z_unit)
+    measures = {
+        "graphene_hrtem": graphene.measure_graphene,
+        "nanoparticles": others.measure_particles,
+        "tmd_optical": others.measure_flakes,
+    }
+    return measures[study](image, ruler)

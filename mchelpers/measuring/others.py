@@ -1,0 +1,177 @@
+"""Studies without a shipped network: their classical answers alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .answer import Answer, as_grey, object_rows
+from .ruler import Ruler
+
+__all__ = ["measure_film", "measure_flakes", "measure_particles"]
+
+NO_NETWORK = "no network ships for this study: this is the classical answer alone"
+LATTICE = 11.7  # times the usual power: fitted on simulated gold and CdSe together
+PARTICLE_PIXEL_NM = 0.02  # of the images that it was fitted on; half as much again is one scale
+LAYER_NM = 0.7  # of WSe2 on its substrate; steps of AFM scatter about it by a third
+FAINTEST = 2.0  # distance in CIE Lab: the least that an eye can tell
+
+
+def measure_particles(pixels: np.ndarray, ruler: Ruler) -> Answer:
+    """Find crystalline nanoparticles of an HRTEM image by their fringes, and size them.
+
+    Parameters
+    ----------
+    pixels, ruler
+        As for :func:`mchelpers.measuring.graphene.measure_graphene`.
+    """
+    from ..afm_coverage.whole import rescale
+    from ..nanoparticles.crystallinity import lattice_mask
+    from ..nanoparticles.populations import separate
+    from ..nanoparticles.tiles import remove_xrays
+
+    _need(ruler, "diameters")
+    raw = as_grey(pixels)
+    scale = ruler.nm / PARTICLE_PIXEL_NM
+    scale = 1.0 if 1 / 1.5 <= scale <= 1.5 else scale
+    clean = remove_xrays(raw)
+    if min(raw.shape) * scale < 64:
+        raise ValueError(f"the image is {min(raw.shape) * ruler.nm:.3g} nm wide; take a larger one")
+    mask = lattice_mask(rescale(clean, scale=scale), LATTICE).astype(np.float32)
+    smallest = math.ceil(math.pi / 4 / ruler.nm**2)  # px: 1 nm across
+    labels = separate(rescale(mask, raw.shape) > 0.5, smallest)
+    objects = object_rows(labels, ruler, ("aspect", "circularity", "solidity"))
+    whole = [row["diameter_nm"] for row in objects if not row["touches_border"]]
+    image = _image_row(labels, ruler, objects)
+    image |= {"border_objects": len(objects) - len(whole)}
+    image["density_per_um2"] = len(objects) / (labels.size * ruler.nm**2) * 1e6
+    for share in (10, 50, 90):
+        value = float(np.percentile(whole, share)) if whole else math.nan
+        image[f"d{share}_nm"] = value
+    return _answer(
+        "nanoparticles",
+        ruler,
+        pixels,
+        labels,
+        "local lattice map",
+        image,
+        objects,
+        [],
+        {"scale": scale, "lattice": LATTICE},
+    )
+
+
+def measure_film(pixels: np.ndarray, ruler: Ruler, z_unit: str | None = None) -> Answer:
+    """Measure which share of an AFM image a film covers, and how high it stands.
+
+    Parameters
+    ----------
+    pixels
+        (H, W) heights; RGB whose colours are equal, for a picture of them.
+    ruler
+        As for the others; areas in nm2 are NaN without one.
+    z_unit
+        ``"nm"`` where the values are heights: then steps are checked.
+    """
+    from scipy.ndimage import label
+    from skimage.filters import threshold_otsu
+
+    from ..afm_coverage.images import flatten
+
+    raw = as_grey(pixels)
+    level, mask = raw, np.zeros(raw.shape, bool)
+    for _ in range(3 if z_unit == "nm" else 0):  # level on what is not film, again
+        level = flatten(raw, 1, ~mask if mask.any() else None)
+        mask = level > threshold_otsu(level)
+    mask = level > threshold_otsu(level)
+    warnings, step = [], math.nan
+    if z_unit == "nm":
+        step = float(np.median(level[mask]) - np.median(level[~mask]))
+        layers = max(1, round(step / LAYER_NM))
+        if not abs(step / (layers * LAYER_NM) - 1) < 0.35:
+            warnings.append(
+                f"the step is {step:.2g} nm, no whole number of layers of {LAYER_NM} nm: what "
+                "was cut may be no film, or the heights are not calibrated"
+            )
+    else:
+        warnings.append("the values are no heights in nm, so no step was checked")
+    labels = label(mask)[0].astype(np.int32)
+    objects = object_rows(labels, ruler)
+    image = _image_row(labels, ruler, objects) | {"step_nm": step}
+    return _answer(
+        "afm_coverage",
+        ruler,
+        pixels,
+        labels,
+        "Otsu's threshold of levelled heights",
+        image,
+        objects,
+        warnings,
+        {"z_unit": z_unit},
+    )
+
+
+def measure_flakes(pixels: np.ndarray, ruler: Ruler) -> Answer:
+    """Outline flakes in a light micrograph by how their colour differs from the wafer's.
+
+    Parameters
+    ----------
+    pixels
+        (H, W, 3) uint8 or uint16.
+    ruler
+        As for the others.
+    """
+    from skimage.filters import threshold_otsu
+
+    from ..inputs.rgb import as_rgb8
+    from ..tmd_optical.contrast import colour_distance, fit_background, segment
+
+    _need(ruler, "sizes of flakes")
+    frame = as_rgb8(pixels)
+    as_grey(frame.max(-1))  # refuses what is too small, or black
+    distance = colour_distance(frame, fit_background(frame))
+    threshold = max(float(threshold_otsu(distance)), FAINTEST)
+    labels = segment(distance, threshold)
+    objects = object_rows(labels, ruler, ("aspect", "circularity", "solidity"))
+    return _answer(
+        "tmd_optical",
+        ruler,
+        frame,
+        labels,
+        "colour contrast",
+        _image_row(labels, ruler, objects),
+        objects,
+        [],
+        {"threshold_lab": threshold},
+    )
+
+
+def _need(ruler: Ruler, what: str) -> None:
+    if math.isnan(ruler.nm):
+        raise ValueError(
+            f"the file says no pixel size, and {what} need one; give pixel_size_nm "
+            "(--pixel-size-nm)"
+        )
+
+
+def _image_row(labels: np.ndarray, ruler: Ruler, objects: list[dict]) -> dict:
+    return {
+        "objects": len(objects),
+        "covered_share": float((labels > 0).mean()),
+        "covered_nm2": float((labels > 0).sum() * ruler.nm**2),
+    }
+
+
+def _answer(study, ruler, pixels, labels, method, image, objects, warnings, settings) -> Answer:
+    return Answer(
+        study,
+        ruler,
+        np.asarray(pixels),
+        labels,
+        method,
+        image,
+        objects,
+        warnings=(*ruler.warnings, *warnings, NO_NETWORK),
+        settings=settings,
+    )
