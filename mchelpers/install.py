@@ -25,14 +25,12 @@ def need(*extras: str) -> None:
     ImportError
         If one is missing, with the command that installs it.
     """
-    missing = []
     try:
-        requirements = metadata.requires(DISTRIBUTION) or []
+        requirements, missing = metadata.requires(DISTRIBUTION) or [], []
     except metadata.PackageNotFoundError:
         requirements, missing = [], [DISTRIBUTION]
     for requirement in requirements:
-        extra = re.search(r"""extra == ['"]([\w-]+)['"]""", requirement)
-        if extra and extra[1] in extras:
+        if set(re.findall(r"""extra == ['"]([\w-]+)""", requirement)) & set(extras):
             package = re.match(r"[\w.-]+", requirement)[0]
             try:
                 metadata.version(package)

@@ -19,6 +19,8 @@ from .tables import COLUMNS, csv_text, dictionary_rows, parquet_bytes
 
 __all__ = ["measure_files"]
 
+MONTAGE = 60  # pictures on the page; all are in the folder
+
 
 def measure_files(
     files: Sequence[Path],
@@ -61,7 +63,8 @@ def measure_files(
         else:
             write_atomically(out / "masks" / f"{name}.tif", mask_tiff(answer))
             write_atomically(out / "overlays" / f"{name}.png", picture)
-            overlays[row["file"]] = picture
+            if len(overlays) < MONTAGE:
+                overlays[row["file"]] = picture
             objects += [{"file": row["file"], **found} for found in answer.objects]
             settings = answer.settings
             say(f"{file}\n{answer}")

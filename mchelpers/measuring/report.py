@@ -89,7 +89,7 @@ def report_page(
         f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>',
         _listed("Failed", [f"{row['file']}: {row['reason']}" for row in failed]),
         "<h2>Images</h2><p>Orange: what was found. Blue: the classical method, where a network "
-        "drew the orange.</p>",
+        f"drew the orange. {len(overlays)} are shown; all are in overlays.</p>",
         *(_figure(row, overlays[row["file"]]) for row in images if row["file"] in overlays),
         _histogram_part(study, images, objects),
         f"<h2>Methods</h2><p>{_text(methods_paragraph(study, facts))}</p>",

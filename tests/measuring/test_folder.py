@@ -174,10 +174,20 @@ def test_the_page_needs_nothing_from_elsewhere(run):
     assert not re.search(r"""(src|href)=["'](?!data:)""", page)
     assert "Pixel size: 2 nm, as the file says" in page
     assert "&lt;b&gt;broken.png" in page and "<b>broken" not in page
-    assert page.count("<figure>") == 2 and "median" in page
+    assert page.count("<figure>") == 2 and "2 are shown" in page and "median" in page
     assert report.methods_paragraph(
         "afm_coverage", {"version": mchelpers.__version__}
     ) in html.unescape(page)
+
+
+@pytest.mark.parametrize(("count", "low", "high"), [(6, 1, 6), (10, 2, 10), (100, 41, 61)])
+def test_the_interval_of_a_median_is_that_of_the_sign_test(count, low, high):
+    said = pictures.histogram(np.arange(1, count + 1), "diameter_nm")[1]
+    assert said.endswith(f"95 % interval {low} to {high}")
+
+
+def test_few_values_have_no_interval():
+    assert pictures.histogram([1, 2, 3], "covered_share")[1].endswith("median 2")
 
 
 def test_the_overlay_says_its_scale():

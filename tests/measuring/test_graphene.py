@@ -2,11 +2,14 @@
 
 import math
 
+import microscope_files
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from conftest import REPOSITORY
 from lattices import honeycomb
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 import mchelpers
@@ -75,6 +78,33 @@ def test_an_image_too_small_to_show_a_lattice_is_refused():
     smooth = gaussian_filter(np.random.default_rng(0).normal(size=(64, 64)), 6)
     with pytest.raises(ValueError, match="too little to see a lattice in"):
         mchelpers.measure(smooth, study="graphene_hrtem", pixel_size_nm=0.003)
+
+
+def write_dm4(path, image):
+    microscope_files.dm(path, [(image.astype(np.float32), "one", 0.0426, "nm")])
+
+
+def write_tiff(path, image):
+    about = {"resolution": (1 / 0.0426, 1 / 0.0426), "metadata": {"unit": "nm"}}
+    tifffile.imwrite(path, image, imagej=True, **about)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "source"),
+    [
+        ("one.dm4", write_dm4, "as the file says; the lattice in the image agrees"),
+        ("one.tif", write_tiff, "as the file says; the lattice in the image agrees"),
+        ("one.jpg", lambda p, i: Image.fromarray(i).save(p, quality=90), "from the lattice"),
+        ("one.npy", np.save, "from the lattice"),
+    ],
+)
+def test_files_bring_their_pixel_size_or_the_lattice_does(
+    sample, without_network, tmp_path, name, write, source
+):
+    write(tmp_path / name, sample.clip(0, 255).astype(np.uint8))
+    answer = mchelpers.measure(tmp_path / name, study="graphene_hrtem")
+    assert source in answer.ruler.line
+    assert answer.ruler.nm == pytest.approx(0.0426, rel=0.01)
 
 
 def test_nothing_found_is_an_answer(without_network):
