@@ -21,6 +21,7 @@ PLAUSIBLE_NM = {  # finer: no instrument; coarser: what the study measures is no
 }
 _LEVELS = (1, 2, 4, 8)  # px of the image for one px that is looked at
 _SECOND = math.sqrt(3)  # radius of the second ring over that of the first
+_REPEATS = 0.25  # least correlation of a ring with itself, turned by 60 degrees
 _IN_SIGHT = 0.1  # px^-1: nearer to the middle of a spectrum, contaminants outshine a ring
 _WINDOW = 512  # px that are looked at, along each side
 
@@ -92,7 +93,8 @@ def graphene_radius(image: np.ndarray) -> float:
 
     The image's middle is looked at in its own pixels and in ones of 2, 4 and 8. The coarsest
     that shows spots nearly as clearly as any shows the innermost ring; which of two rings it is,
-    the finest that has it in sight tells best.
+    the finest that has it in sight tells best. Spots that do not repeat every 60 degrees are no
+    graphene's.
 
     Parameters
     ----------
@@ -109,7 +111,7 @@ def graphene_radius(image: np.ndarray) -> float:
 
     # A floor: where interpolation left no noise, anything would stand out of it.
     floor = 0.2 * image.std() * np.random.default_rng(0).standard_normal(image.shape, np.float32)
-    seen = {}  # level -> (prominence, radius in the image's own px^-1)
+    seen, parts = {}, {}  # level -> (prominence, radius in the image's own px^-1), what was seen
     for level in _LEVELS:
         part = middle(image + floor, _WINDOW * level)
         if min(part.shape) < 64 * level:
@@ -118,11 +120,34 @@ def graphene_radius(image: np.ndarray) -> float:
         radius = bragg_radius(small)
         if radius < 0.42:  # beyond, aliases; NaN is not below
             seen[level] = (ring_prominence(small)[1].max(), float(radius) / level)
+            parts[level] = small
     clear = 0.7 * max((p for p, _ in seen.values()), default=0)
     ring = next((r for _, (p, r) in sorted(seen.items(), reverse=True) if p >= clear), math.nan)
     best = next((r for level, (_, r) in seen.items() if ring * level >= _IN_SIGHT), ring)
     same = any(abs(best / (ring * k) - 1) <= TOLERATED for k in (_SECOND, 1 / _SECOND))
-    return best if same else ring
+    found = best if same else ring
+    level = next((level for level, (_, r) in seen.items() if r == found), None)
+    is_graphene = level is not None and _sixfold(parts[level], found * level)
+    return found if is_graphene else math.nan
+
+
+def _sixfold(image: np.ndarray, radius: float) -> bool:
+    """Tell whether the spots of a ring repeat every 60 degrees, as those of one grain or more do.
+
+    The training images correlate with themselves, turned so, by 0.3 to 1; other pictures that
+    have a ring by less than 0.1, most of them.
+    """
+    from ..metrics import windowed_amplitude
+
+    amplitude, q = windowed_amplitude(image)
+    ring = np.abs(q - radius) < 2.5 / min(image.shape)
+    rows, columns = (np.fft.fftfreq(n) for n in image.shape)
+    angles = np.arctan2(rows[:, None], columns[None])[ring] % np.pi
+    profile = np.zeros(36)  # of 5 degrees each: half a turn, for q and -q are one spot
+    np.maximum.at(profile, (angles / np.pi * 36).astype(int) % 36, amplitude[ring])
+    profile = np.max([np.roll(profile, k) for k in (-1, 0, 1)], axis=0)
+    profile -= profile.mean()
+    return (profile * np.roll(profile, 12)).mean() > _REPEATS * (profile**2).mean()
 
 
 def middle(image: np.ndarray, side: int = _WINDOW) -> np.ndarray:

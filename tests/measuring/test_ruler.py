@@ -19,6 +19,14 @@ def test_noise_has_no_ring():
     assert math.isnan(ruler.graphene_radius(noise))
 
 
+def test_fringes_and_squares_are_no_graphene():
+    rows, columns = np.mgrid[:256, :256]
+    noise = 0.3 * np.random.default_rng(0).normal(size=(256, 256))
+    fringes, across = (np.cos(2 * np.pi * 0.2 * n) for n in (rows, columns))
+    assert math.isnan(ruler.graphene_radius(fringes + noise))
+    assert math.isnan(ruler.graphene_radius(fringes + across + noise))
+
+
 def test_without_a_pixel_size_the_lattice_gives_it():
     found = ruler.with_lattice(ruler.read_ruler("graphene_hrtem", math.nan, None), 0.2)
     assert found.nm == pytest.approx(0.0426)
