@@ -76,8 +76,8 @@ def ranges_of(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, flo
     """Take the least and the largest of each property over images, a little forgiving."""
     ranges = {}
     for name in rows[0]:
-        low, high = min(row[name] for row in rows), max(row[name] for row in rows)
-        ranges[name] = (low * (1 - FORGIVEN), high * (1 + FORGIVEN))
+        values = [row[name] for row in rows if not math.isnan(row[name])]
+        ranges[name] = (min(values) * (1 - FORGIVEN), max(values) * (1 + FORGIVEN))
     ranges["side_px"] = (ranges["side_px"][0] / 2, ranges["side_px"][1])  # it is convolutional
     ranges["clipped_share"] = (0.0, max(0.01, ranges["clipped_share"][1]))  # two pixels at least
     return ranges

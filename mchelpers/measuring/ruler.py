@@ -21,7 +21,7 @@ PLAUSIBLE_NM = {  # finer: no instrument; coarser: what the study measures is no
 }
 _LEVELS = (1, 2, 4, 8)  # px of the image for one px that is looked at
 _SECOND = math.sqrt(3)  # radius of the second ring over that of the first
-_REPEATS = 0.25  # least correlation of a ring with itself, turned by 60 degrees
+_REPEATS = 0.1  # least correlation of a ring with itself, turned by 60 degrees
 _IN_SIGHT = 0.1  # px^-1: nearer to the middle of a spectrum, contaminants outshine a ring
 _WINDOW = 512  # px that are looked at, along each side
 
@@ -134,8 +134,8 @@ def graphene_radius(image: np.ndarray) -> float:
 def _sixfold(image: np.ndarray, radius: float) -> bool:
     """Tell whether the spots of a ring repeat every 60 degrees, as those of one grain or more do.
 
-    The training images correlate with themselves, turned so, by 0.3 to 1; other pictures that
-    have a ring by less than 0.1, most of them.
+    Of the 131 training images 130 correlate with themselves, turned so, by more than 0.1; most
+    other pictures that have a ring do not.
     """
     from ..metrics import windowed_amplitude
 
