@@ -6,12 +6,11 @@ Boundary tolerance after Nikolov et al., J. Med. Internet Res. 23, e26151 (2021)
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
 from ..checks import check_image, check_mask
 from ..metrics import check_masks, per_image
 
-__all__ = ["auc_per_image", "contaminant_f1", "macro", "oracle_threshold", "surface_dice"]
+__all__ = ["auc_per_image", "macro", "oracle_threshold", "surface_dice"]
 
 
 def macro(
@@ -19,11 +18,6 @@ def macro(
 ) -> dict[str, float]:
     """Average the scores over images: every micrograph counts the same."""
     return {k: float(v.mean()) for k, v in per_image(masks, truth, ignore, empty).items()}
-
-
-def contaminant_f1(logits: Tensor, labels: Tensor) -> float:
-    """Average F1 over images, from logits (N, 2, H, W) and labels (N, H, W) of 0 and 1."""
-    return macro((logits[:, 1] > logits[:, 0]).numpy(), labels.numpy() == 1)["f1"]
 
 
 def oracle_threshold(scores: np.ndarray, truth: np.ndarray, steps: int = 64) -> np.ndarray:
