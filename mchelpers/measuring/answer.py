@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,11 +12,13 @@ from ..checks import check_image
 from ..inputs.pictures import is_grey
 from .ruler import Ruler
 
-__all__ = ["Answer", "as_grey", "object_rows"]
+__all__ = ["Answer", "answer_of", "as_grey", "corrected", "overlap"]
 
 AGREED = 0.6  # intersection over union: below, network and classical method disagree
 LARGEST = 2**28  # px; tile by tile a network would take an hour on it
 SMALLEST = 64  # px
+SHAPES = ("aspect", "circularity", "solidity")
+SHAPED = ("nanoparticles", "tmd_optical")  # studies whose objects have a shape to tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +86,93 @@ def as_grey(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def object_rows(labels: np.ndarray, ruler: Ruler, shapes: Sequence[str] = ()) -> list[dict]:
+def answer_of(
+    study: str,
+    ruler: Ruler,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    method: str,
+    columns: Mapping | None = None,
+    second: np.ndarray | None = None,
+    warnings: Sequence[str] = (),
+    settings: Mapping | None = None,
+) -> Answer:
+    """Measure the objects of a label image; attributes as of :class:`Answer`.
+
+    Parameters
+    ----------
+    columns
+        What else stands in the row of the image.
+    warnings
+        Besides those of the ruler.
+    """
+    labels = np.asarray(labels, np.int32)
+    objects = _object_rows(labels, ruler, SHAPES if study in SHAPED else ())
+    image = {
+        "objects": len(objects),
+        "covered_share": float((labels > 0).mean()),
+        "covered_nm2": float((labels > 0).sum() * ruler.nm**2),
+    }
+    if study == "nanoparticles":
+        whole = [row["diameter_nm"] for row in objects if not row["touches_border"]]
+        image["border_objects"] = len(objects) - len(whole)
+        image["density_per_um2"] = len(objects) / (labels.size * ruler.nm**2) * 1e6
+        for share in (10, 50, 90):
+            image[f"d{share}_nm"] = float(np.percentile(whole, share)) if whole else math.nan
+    return Answer(
+        study,
+        ruler,
+        np.asarray(pixels),
+        labels,
+        method,
+        image | dict(columns or {}),
+        objects,
+        second,
+        (*ruler.warnings, *warnings),
+        dict(settings or {}),
+    )
+
+
+def corrected(answer: Answer, mask: np.ndarray) -> Answer:
+    """Take a mask drawn by hand in place of an answer's, which becomes the second opinion.
+
+    Parameters
+    ----------
+    mask
+        (H, W): 0 is background. Pieces that are apart are objects of their own, and so are
+        touching ones of different values.
+
+    Raises
+    ------
+    ValueError
+        If it has another size than the image.
+    """
+    from skimage.measure import label
+
+    mask = np.asarray(mask)
+    if mask.shape != answer.labels.shape:
+        raise ValueError(f"the mask has {mask.shape} px, its image {answer.labels.shape} px")
+    if (mask == answer.labels).all():  # as the program drew it
+        return answer
+    return answer_of(
+        answer.study,
+        answer.ruler,
+        answer.pixels,
+        label(mask.astype(np.int32), connectivity=2),
+        f"your mask, in place of {answer.method}",
+        {"agreement_iou": overlap(mask > 0, answer.mask)},
+        answer.mask,
+        settings=answer.settings,
+    )
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two masks; 1 if both are empty."""
+    union = int((one | other).sum())
+    return float((one & other).sum() / union) if union else 1.0
+
+
+def _object_rows(labels: np.ndarray, ruler: Ruler, shapes: Sequence[str]) -> list[dict]:
     """Measure the objects of a label image: one row each, in nm where the ruler knows.
 
     Parameters

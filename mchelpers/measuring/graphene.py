@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
-from .answer import AGREED, Answer, as_grey, object_rows
+from .answer import AGREED, Answer, answer_of, as_grey, overlap
 from .ranges import outside, properties, trained_ranges
 from .ruler import PLANES_NM, Ruler, graphene_radius, with_lattice
 
-__all__ = ["measure_graphene"]
+__all__ = ["measure_graphene", "shipped_network", "shipped_weights"]
 
 WEIGHTS = "graphene-contaminants-8475a56564a0fd42.safetensors"
 RADII = (0.141, 0.349)  # px^-1, of the innermost ring in the training images
@@ -54,12 +55,12 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
     network = shipped_network()
     settings = {"scale": scale, "flattened": flattened, "deviation": DEVIATION}
     if network is None:
-        note = ("no network is at hand here: this is the classical answer alone",)
-        return _answer(pixels, ruler, classical, "local deviation", None, {}, note, settings)
+        note = "no network is at hand here: this is the classical answer alone"
+        return _answer(pixels, ruler, classical, "local deviation", warnings=[note], settings=settings)
     probability = _probability(network[0], image)
     mask, less, more = (_back(_tidy(probability - p), raw.shape) for p in (0.5, 0.75, 0.25))
-    iou = _overlap(mask, classical)
-    more_columns = {
+    iou = overlap(mask, classical)
+    columns = {
         "covered_share_low": float(less.mean()),
         "covered_share_high": float(more.mean()),
         "classical_covered_share": float(classical.mean()),
@@ -74,54 +75,35 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
         )
     settings |= {"weights": WEIGHTS, "weights_sha256": network[1]}
     return _answer(
-        pixels,
-        ruler,
-        mask,
-        "the shipped network",
-        classical,
-        more_columns,
-        tuple(warnings),
-        settings,
+        pixels, ruler, mask, "the shipped network", columns, classical, warnings, settings
     )
 
 
-def _answer(pixels, ruler, mask, method, classical, columns, warnings, settings) -> Answer:
+def _answer(pixels, ruler, mask, *rest, **others) -> Answer:
     from scipy.ndimage import label
 
-    labels = label(mask)[0].astype(np.int32)
-    objects = object_rows(labels, ruler)
-    image = {
-        "objects": len(objects),
-        "covered_share": float(mask.mean()),
-        "covered_nm2": float(mask.sum() * ruler.nm**2),
-        **columns,
-    }
-    warnings = ruler.warnings + warnings
-    return Answer(
-        "graphene_hrtem",
-        ruler,
-        np.asarray(pixels),
-        labels,
-        method,
-        image,
-        objects,
-        classical,
-        warnings,
-        settings,
-    )
+    return answer_of("graphene_hrtem", ruler, pixels, label(mask)[0], *rest, **others)
+
+
+@cache
+def shipped_weights() -> tuple[Path, str] | None:
+    """Find the file of the shipped network, and its sha256; None where it is not to be had."""
+    from ..kept import find_file
+
+    path = find_file(WEIGHTS)
+    return (path, hashlib.sha256(path.read_bytes()).hexdigest()) if path.exists() else None
 
 
 @cache
 def shipped_network():
     """Load the shipped network and its sha256; None where it is not to be had."""
-    from ..kept import find_file, load_network
+    from ..kept import load_network
     from ..models import UNet
 
-    path = find_file(WEIGHTS)
-    if not path.exists():
+    if (weights := shipped_weights()) is None:
         return None
     network = UNet(features=32, blocks=7, classes=1, norm=True, stem=4)
-    return load_network(network, path), hashlib.sha256(path.read_bytes()).hexdigest()
+    return load_network(network, weights[0]), weights[1]
 
 
 def _evenly_lit(raw: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -162,9 +144,3 @@ def _back(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     from ..afm_coverage.whole import rescale
 
     return mask if mask.shape == shape else rescale(mask.astype(np.float32), shape) > 0.5
-
-
-def _overlap(mask: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union; 1 where both are empty."""
-    union = (mask | other).sum()
-    return float((mask & other).sum() / union) if union else 1.0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..inputs.pictures import read_picture
-from .answer import Answer
+from .answer import Answer, corrected
 from .ruler import PLAUSIBLE_NM, read_ruler
 
 __all__ = ["check_study", "measure"]
@@ -22,7 +23,10 @@ def check_study(study: str) -> str:
 
 
 def measure(
-    image: np.ndarray | Path | str, study: str, pixel_size_nm: float | None = None
+    image: np.ndarray | Path | str,
+    study: str,
+    pixel_size_nm: float | None = None,
+    mask: np.ndarray | None = None,
 ) -> Answer:
     """Measure a micrograph of your own by the method of a study.
 
@@ -35,6 +39,9 @@ def measure(
         ``graphene_hrtem``, ``nanoparticles``, ``afm_coverage`` or ``tmd_optical``.
     pixel_size_nm
         Edge of a pixel. None takes what the file says.
+    mask
+        (H, W), drawn by hand: taken in place of what is found; see
+        :func:`mchelpers.measuring.answer.corrected`.
 
     Returns
     -------
@@ -47,8 +54,8 @@ def measure(
     DataError
         If the file cannot be read.
     ValueError
-        If there is no such study, it is no such image, or its pixel size is missing or cannot
-        be right.
+        If there is no such study, it is no such image, its pixel size is missing or cannot be
+        right, or the mask is of another size.
     """
     from . import graphene, others
 
@@ -60,11 +67,11 @@ def measure(
         notes = tuple(note for note in picture.notes if "pixel size" in note)
     ruler = read_ruler(study, stated_nm, pixel_size_nm)
     ruler = replace(ruler, warnings=notes + ruler.warnings)
-    if study == "afm_coverage":
-        return others.measure_film(image, ruler, z_unit)
     measures = {
         "graphene_hrtem": graphene.measure_graphene,
         "nanoparticles": others.measure_particles,
+        "afm_coverage": partial(others.measure_film, z_unit=z_unit),
         "tmd_optical": others.measure_flakes,
     }
-    return measures[study](image, ruler)
+    answer = measures[study](image, ruler)
+    return answer if mask is None else corrected(answer, mask)

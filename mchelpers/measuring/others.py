@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .answer import Answer, as_grey, object_rows
+from .answer import Answer, answer_of, as_grey
 from .ruler import Ruler
 
 __all__ = ["measure_film", "measure_flakes", "measure_particles"]
@@ -41,24 +41,15 @@ def measure_particles(pixels: np.ndarray, ruler: Ruler) -> Answer:
     mask = lattice_mask(rescale(clean, scale=scale), LATTICE).astype(np.float32)
     smallest = math.ceil(math.pi / 4 / ruler.nm**2)  # px: 1 nm across
     labels = separate(rescale(mask, raw.shape) > 0.5, smallest)
-    objects = object_rows(labels, ruler, ("aspect", "circularity", "solidity"))
-    whole = [row["diameter_nm"] for row in objects if not row["touches_border"]]
-    image = _image_row(labels, ruler, objects)
-    image |= {"border_objects": len(objects) - len(whole)}
-    image["density_per_um2"] = len(objects) / (labels.size * ruler.nm**2) * 1e6
-    for share in (10, 50, 90):
-        value = float(np.percentile(whole, share)) if whole else math.nan
-        image[f"d{share}_nm"] = value
-    return _answer(
+    settings = {"scale": scale, "lattice": LATTICE}
+    return answer_of(
         "nanoparticles",
         ruler,
         pixels,
         labels,
         "local lattice map",
-        image,
-        objects,
-        [],
-        {"scale": scale, "lattice": LATTICE},
+        warnings=[NO_NETWORK],
+        settings=settings,
     )
 
 
@@ -96,19 +87,15 @@ def measure_film(pixels: np.ndarray, ruler: Ruler, z_unit: str | None = None) ->
             )
     else:
         warnings.append("the values are no heights in nm, so no step was checked")
-    labels = label(mask)[0].astype(np.int32)
-    objects = object_rows(labels, ruler)
-    image = _image_row(labels, ruler, objects) | {"step_nm": step}
-    return _answer(
+    return answer_of(
         "afm_coverage",
         ruler,
         pixels,
-        labels,
+        label(mask)[0],
         "Otsu's threshold of levelled heights",
-        image,
-        objects,
-        warnings,
-        {"z_unit": z_unit},
+        {"step_nm": step},
+        warnings=[*warnings, NO_NETWORK],
+        settings={"z_unit": z_unit},
     )
 
 
@@ -133,17 +120,14 @@ def measure_flakes(pixels: np.ndarray, ruler: Ruler) -> Answer:
     distance = colour_distance(frame, fit_background(frame))
     threshold = max(float(threshold_otsu(distance)), FAINTEST)
     labels = segment(distance, threshold)
-    objects = object_rows(labels, ruler, ("aspect", "circularity", "solidity"))
-    return _answer(
+    return answer_of(
         "tmd_optical",
         ruler,
         frame,
         labels,
         "colour contrast",
-        _image_row(labels, ruler, objects),
-        objects,
-        [],
-        {"threshold_lab": threshold},
+        warnings=[NO_NETWORK],
+        settings={"threshold_lab": threshold},
     )
 
 
@@ -153,25 +137,3 @@ def _need(ruler: Ruler, what: str) -> None:
             f"the file says no pixel size, and {what} need one; give pixel_size_nm "
             "(--pixel-size-nm)"
         )
-
-
-def _image_row(labels: np.ndarray, ruler: Ruler, objects: list[dict]) -> dict:
-    return {
-        "objects": len(objects),
-        "covered_share": float((labels > 0).mean()),
-        "covered_nm2": float((labels > 0).sum() * ruler.nm**2),
-    }
-
-
-def _answer(study, ruler, pixels, labels, method, image, objects, warnings, settings) -> Answer:
-    return Answer(
-        study,
-        ruler,
-        np.asarray(pixels),
-        labels,
-        method,
-        image,
-        objects,
-        warnings=(*ruler.warnings, *warnings, NO_NETWORK),
-        settings=settings,
-    )
