@@ -305,6 +305,7 @@ CALLS = {
     "metrics.pooled": fits(STACK, "b1"),
     "metrics.radial_spectrum": fits(),
     "metrics.windowed_amplitude": fits(),
+    "measuring.one.measure": fits((64, 64), study="graphene_hrtem", pixel_size_nm=0.03),
     "nanoparticles.crystallinity.best_annulus": fits(images=pair, masks=stack, middles=(0.1, 0.2)),
     "nanoparticles.crystallinity.best_threshold": fits(STACK),
     "nanoparticles.crystallinity.fourier_envelope": fits(inner=0.1, outer=0.2),
@@ -398,6 +399,10 @@ LEFT_OUT = {
         COVERAGES,
     ),
     "metrics.bootstrap": COVERAGES,
+    "measuring.answer.object_rows": "measures the labels that an answer holds",
+    "measuring.ranges.properties": "looks at what measure let through",
+    "measuring.ruler.middle": "cuts what measure let through",
+    "measuring.ruler.graphene_radius": "looks at what measure let through",
     "nanoparticles.faults.fit_forest": "names of classes, one a crop",
     "nanoparticles.faults.predict_splits": "names of classes, one a crop",
     "nanoparticles.faults.recalls": "names of classes, one a crop",
@@ -484,6 +489,7 @@ NOT_FINITE = {  # function -> what its NaN says
     "graphene_hrtem.lattice.bragg_radius": "no lattice",
     "graphene_hrtem.reduction.lattice_lost": "no clean pixel",
     "graphene_hrtem.scores.auc_per_image": "one class only",
+    "measuring.one.measure": "no lattice",
     "nanoparticles.regions.crop": "what the image holds there",
 }
 
