@@ -1,116 +1,117 @@
-"""Many files, measured into a folder: it never asks and never stops at a broken one."""
+"""Many files, measured into a folder: it never asks and never stops at a broken one.
+
+Each measured file leaves one small result behind, from which tables and report are made at the
+end. A run that was killed finds them and goes on; what it holds in memory does not grow.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import datetime
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..record.files import write_atomically, write_together
+from ..record.files import write_atomically
 from ..record.machine import describe, machine, versions
-from .answer import Answer
-from .one import measure
-from .pictures import mask_tiff, overlay
+from .files import named
+from .graphene import WEIGHTS, shipped_weights
 from .report import report_page
-from .tables import COLUMNS, csv_text, dictionary_rows, parquet_bytes
+from .tables import add_run, dictionary_text, write_coco, write_tables
+from .work import CATEGORIES, Job, spread
 
-__all__ = ["measure_files"]
-
-MONTAGE = 60  # pictures on the page; all are in the folder
+__all__ = ["measure_files", "provenance"]
 
 
 def measure_files(
-    files: Sequence[Path],
+    files: Iterable[Path],
     study: str,
     out: Path,
     pixel_size_nm: float | None = None,
+    *,
+    masks: Path | None = None,
+    workers: int = 1,
     say: Callable[[str], object] = print,
-) -> int:
+) -> tuple[int, int]:
     """Measure files and write tables, masks, overlays and a report into a folder.
 
     Parameters
     ----------
     files
-        Any; one that cannot be measured becomes a row with its reason.
+        Any; one that cannot be measured becomes a row with its reason. Where they are no sequence
+        but arrive, an interrupt from the keyboard ends them.
     study, pixel_size_nm
         As for :func:`mchelpers.measuring.one.measure`.
     out
-        The folder; made if it is not there. Files of an earlier run are replaced.
+        The folder; made if it is not there. What it holds of the same files, measured with the
+        same settings, is kept.
+    masks
+        Folder of TIFF masks drawn by hand, named as in ``out / "masks"``.
+    workers
+        Processes; the answers do not depend on their number.
     say
         Gets each answer in words.
 
     Returns
     -------
-    int
-        How many files failed.
+    int, int
+        How many files failed, of how many.
     """
-    images, objects, overlays = [], [], {}
-    settings: dict = {}
-    names = _distinct([file.stem for file in files])
-    for file, name in zip(files, names):
-        started = time.perf_counter()
-        row = {"file": str(file), "study": study}
-        try:
-            answer = measure(file, study, pixel_size_nm)
-            picture = overlay(answer)
-            row |= _measured(answer, file) | {"mask": f"masks/{name}.tif"}
-        except Exception as error:  # one file, whatever is wrong with it, stops no run
-            row |= {"status": "failed", "reason": _reason(error), "pixel_size_nm": None}
-            say(f"{file}: failed: {row['reason']}")
-        else:
-            write_atomically(out / "masks" / f"{name}.tif", mask_tiff(answer))
-            write_atomically(out / "overlays" / f"{name}.png", picture)
-            if len(overlays) < MONTAGE:
-                overlays[row["file"]] = picture
-            objects += [{"file": row["file"], **found} for found in answer.objects]
-            settings = answer.settings
-            say(f"{file}\n{answer}")
-        row["seconds"] = time.perf_counter() - started
-        images.append(row)
-    facts = {"version": __version__, "study": study, "pixel_size_nm given": pixel_size_nm}
-    facts |= {k: settings[k] for k in ("weights", "weights_sha256") if k in settings}
-    facts |= {"machine": describe(machine()), "packages": json.dumps(versions())}
-    page = report_page(study, images, objects, overlays, facts)
-    write_together(_tables(images, objects, out) | {out / "report.html": page})
-    return sum(row["status"] == "failed" for row in images)
+    from tqdm.auto import tqdm
 
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    facts = provenance(study)
+    settings = {"study": study, "pixel_size_nm": pixel_size_nm, "version": __version__}
+    settings["weights_sha256"] = facts["weights_sha256"]
+    total = len(files) if isinstance(files, Sequence) else None
+    jobs = (
+        Job(number, name, file, out, settings, masks)
+        for number, (name, file) in enumerate(named(files))
+    )
+    done = []
+    quiet = None if total and total > 1 else True  # None: where there is no terminal
+    try:
+        for job, words in tqdm(spread(jobs, workers), total=total, unit="image", disable=quiet):
+            done.append(job)
+            if words:
+                say(words)
+    except KeyboardInterrupt:
+        if total is not None:
+            raise
+    done.sort(key=lambda job: job.number)
 
-def _measured(answer: Answer, file: Path) -> dict:
-    ruler = answer.ruler
-    return {
-        "status": "measured",
-        "pixel_size_nm": ruler.nm,
-        "pixel_size_source": ruler.source,
-        "lattice_pixel_size_nm": ruler.lattice_nm,
-        "height_px": answer.labels.shape[0],
-        "width_px": answer.labels.shape[1],
-        "method": answer.method,
-        **answer.image,
-        "warnings": "; ".join(answer.warnings),
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    failed = 0
+    hashes = {}
+    for result in _results(done):
+        failed += result["row"]["status"] == "failed"
+        hashes[result["row"]["file"]] = result["row"]["sha256"]
+    answers = write_tables(_results(done), out)
+    write_coco(_results(done), CATEGORIES[study], out)
+    write_atomically(out / "dictionary.csv", dictionary_text())
+    shown = facts | {"pixel_size_nm given": pixel_size_nm, "machine": describe(machine())}
+    shown = {name: value for name, value in shown.items() if value is not None}
+    write_atomically(out / "report.html", report_page(study, _results(done), out, shown))
+    arguments = {"study": study, "pixel_size_nm": pixel_size_nm, "masks": masks and str(masks)}
+    run = {"arguments": arguments, "made_with": facts, "files": hashes, "answers_sha256": answers}
+    write_atomically(out / "run.json", json.dumps(run, indent=1) + "\n")
+    about = {
+        "started": started.isoformat(" ", "seconds").removesuffix("+00:00"),
+        "images": len(done),
+        "failed": failed,
+        "seconds": time.perf_counter() - clock,
+        "answers_sha256": answers,
     }
+    add_run(settings | about, out)
+    return failed, len(done)
 
 
-def _reason(error: Exception) -> str:
-    words = " ".join(str(error).split()) or type(error).__name__
-    known = isinstance(error, ValueError | RuntimeError | ImportError)
-    return words if known else f"{type(error).__name__}: {words}"
+def _results(jobs: Sequence[Job]) -> Iterator[dict]:
+    return (json.loads(job.result.read_text(encoding="utf-8")) for job in jobs)
 
 
-def _distinct(stems: Sequence[str]) -> list[str]:
-    """Number the names that come more than once: two folders may hold an image of one name."""
-    return [f"{s}-{n}" if stems.count(s) > 1 else s for n, s in enumerate(stems)]
-
-
-def _tables(images: list[dict], objects: list[dict], out: Path) -> dict[Path, str | bytes]:
-    files: dict[Path, str | bytes] = {}
-    for table, rows in (("images", images), ("objects", objects)):
-        files[out / f"{table}.csv"] = csv_text(rows, list(COLUMNS[table]))
-        if (parquet := parquet_bytes(rows, table)) is not None:
-            files[out / f"{table}.parquet"] = parquet
-    meanings = dictionary_rows()
-    files[out / "dictionary.csv"] = csv_text(meanings, list(meanings[0]))
-    return files
+def provenance(study: str) -> dict[str, str | None]:
+    """Name what answers depend on besides images and arguments: versions and weights."""
+    weights = shipped_weights() if study == "graphene_hrtem" else None
+    name, sha256 = (WEIGHTS, weights[1]) if weights else (None, None)
+    return {"version": __version__, "weights": name, "weights_sha256": sha256, **versions()}

@@ -56,7 +56,9 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
     settings = {"scale": scale, "flattened": flattened, "deviation": DEVIATION}
     if network is None:
         note = "no network is at hand here: this is the classical answer alone"
-        return _answer(pixels, ruler, classical, "local deviation", warnings=[note], settings=settings)
+        return _answer(
+            pixels, ruler, classical, "local deviation", warnings=[note], settings=settings
+        )
     probability = _probability(network[0], image)
     mask, less, more = (_back(_tidy(probability - p), raw.shape) for p in (0.5, 0.75, 0.25))
     iou = overlap(mask, classical)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import html
 import math
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from .pictures import histogram
 
 __all__ = ["methods_paragraph", "report_page"]
 
+MONTAGE = 60  # pictures on the page; all are in the folder
+LISTED = 500  # rows on the page; all are in the tables
 SHOWN = (
     "file",
     "status",
@@ -62,36 +66,54 @@ def methods_paragraph(study: str, facts: Mapping) -> str:
     return f"{text} Made with mchelpers {facts['version']} (Micrographs, Measured).{made}"
 
 
-def report_page(
-    study: str, images: Sequence[Mapping], objects: Sequence[Mapping], overlays: Mapping, facts
-) -> str:
-    """Lay out a run as one page.
+def report_page(study: str, results: Iterable[Mapping], out: Path, facts: Mapping) -> str:
+    """Lay out a run as one page: of a long one its beginning, and what sums up all of it.
 
     Parameters
     ----------
-    images, objects
-        Rows of the tables.
-    overlays
-        File -> PNG.
+    results
+        ``row`` of each image and ``objects``, its rows.
+    out
+        Folder of the run: its overlays are shown.
     facts
         Provenance: name -> value.
     """
-    failed = [row for row in images if row["status"] == "failed"]
-    doubted = [row for row in images if row.get("warnings")]
-    columns = [c for c in SHOWN if any(_known(row.get(c)) for row in images)]
+    counts = dict.fromkeys(("images", "failed", "doubted"), 0)
+    rows, failed, figures = [], [], []
+    rulers: dict[str, None] = {}
+    values = array("d")
+    for result in results:
+        row = result["row"]
+        counts["images"] += 1
+        counts["failed"] += row["status"] == "failed"
+        counts["doubted"] += bool(row.get("warnings"))
+        if len(rows) < LISTED:
+            rows.append(row)
+        if row["status"] == "failed":
+            failed += [f"{row['file']}: {row['reason']}"] * (len(failed) < LISTED)
+            continue
+        if len(rulers) < LISTED:
+            rulers[_ruler(row)] = None
+        if len(figures) < MONTAGE:
+            figures.append(_figure(row, out))
+        values.extend(_values(study, result))
+    columns = [c for c in SHOWN if any(_known(row.get(c)) for row in rows)]
     head = "".join(f"<th>{c}</th>" for c in columns)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{_text(row.get(c))}</td>' for c in columns)}</tr>" for row in images
+    body = "".join(
+        f"<tr>{''.join(f'<td>{_text(row.get(c))}</td>' for c in columns)}</tr>" for row in rows
     )
+    more = f" {len(rows)} of them are listed; all are in images.csv."
     parts = [
-        f"<h1>{len(images)} images measured by {study}</h1>",
-        f"<p>{_rulers(images)} {len(failed)} failed; {len(doubted)} carry a warning.</p>",
-        f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>',
-        _listed("Failed", [f"{row['file']}: {row['reason']}" for row in failed]),
-        "<h2>Images</h2><p>Orange: what was found. Blue: the classical method, where a network "
-        f"drew the orange. {len(overlays)} are shown; all are in overlays.</p>",
-        *(_figure(row, overlays[row["file"]]) for row in images if row["file"] in overlays),
-        _histogram_part(study, images, objects),
+        f"<h1>{counts['images']} images measured by {study}</h1>",
+        f"<p>{_rulers(list(rulers))} {counts['failed']} failed; {counts['doubted']} carry a "
+        f"warning.{more if counts['images'] > LISTED else ''}</p>",
+        f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>',
+        _listed("Failed", failed),
+        "<h2>Images</h2><p>Orange: what was found. Blue: the second opinion, where there is one: "
+        f"the classical method, or what your mask replaced. {len(figures)} are shown; all are in "
+        "overlays.</p>",
+        *figures,
+        _histogram_part(study, values),
         f"<h2>Methods</h2><p>{_text(methods_paragraph(study, facts))}</p>",
         _listed("Provenance", [f"{name}: {value}" for name, value in facts.items()]),
     ]
@@ -111,17 +133,16 @@ def _text(value) -> str:
     return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
 
 
-def _rulers(images: Sequence[Mapping]) -> str:
+def _ruler(row: Mapping) -> str:
+    if not _known(row["pixel_size_nm"]):
+        return "unknown"
+    return f"{row['pixel_size_nm']:.4g} nm, {row['pixel_size_source']}"
+
+
+def _rulers(found: Sequence[str]) -> str:
     """Name the pixel sizes of a run and their sources: the first line of the page."""
-    found = dict.fromkeys(
-        f"{row['pixel_size_nm']:.4g} nm, {row['pixel_size_source']}"
-        if _known(row["pixel_size_nm"])
-        else "unknown"
-        for row in images
-        if row["status"] == "measured"
-    )
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return f"Pixel size: {_text('; '.join(list(found)[:3]) or 'none')}{more}."
+    more = " and others" if len(found) > 3 else ""
+    return f"Pixel size: {_text('; '.join(found[:3]) or 'none')}{more}."
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:
@@ -134,18 +155,23 @@ def _picture(png: bytes, alt: str) -> str:
     return f'<img alt="{_text(alt)}" src="data:image/png;base64,{data}">'
 
 
-def _figure(row: Mapping, png: bytes) -> str:
+def _figure(row: Mapping, out: Path) -> str:
+    png = (out / "overlays" / f"{Path(row['mask']).stem}.png").read_bytes()
     said = f"{_text(row['file'])}<br>{row['objects']} objects, {row['covered_share']:.1%} covered"
     doubts = f'<br><span class="warn">{_text(row["warnings"])}</span>' if row["warnings"] else ""
     picture = _picture(png, f"{row['file']} with outlines of what was found")
     return f"<figure>{picture}<figcaption>{said}{doubts}</figcaption></figure>"
 
 
-def _histogram_part(study: str, images: Sequence[Mapping], objects: Sequence[Mapping]) -> str:
+def _values(study: str, result: Mapping) -> list[float]:
+    """Take what the histogram shows: of whole objects, or of the image."""
+    if study not in QUANTITY:
+        return [result["row"]["covered_share"]]
+    return [row[QUANTITY[study]] for row in result["objects"] if not row["touches_border"]]
+
+
+def _histogram_part(study: str, values: Sequence[float]) -> str:
     name = QUANTITY.get(study, "covered_share")
-    whole = [row for row in objects if not row["touches_border"]]
-    rows = whole if study in QUANTITY else [r for r in images if r["status"] == "measured"]
-    values = [row[name] for row in rows]
     if not values:
         return ""
     png, said = histogram(values, name)

@@ -79,9 +79,9 @@ BAD = {  # name -> how the file is written, what is said
 def test_a_bad_file_is_one_row_with_one_sentence(tmp_path, name):
     make, said = BAD[name]
     make(tmp_path / name)
-    failed = folder.measure_files([tmp_path / name], "afm_coverage", tmp_path / "out", say=str)
+    counts = folder.measure_files([tmp_path / name], "afm_coverage", tmp_path / "out", say=str)
     (row,) = read(tmp_path / "out" / "images.csv")
-    assert failed == 1 and row["status"] == "failed"
+    assert counts == (1, 1) and row["status"] == "failed"
     assert said in row["reason"] and "\n" not in row["reason"]
     assert len(row["reason"]) < 500 and "Traceback" not in row["reason"]
 
@@ -101,7 +101,7 @@ def run(tmp_path_factory):
         about = {"resolution": (0.5, 0.5), "metadata": {"unit": "nm"}}
         tifffile.imwrite(file, FILM, imagej=True, **about)
     write(files[2], "no image")
-    failed = folder.measure_files(files, "afm_coverage", place / "out", say=said.append)
+    failed = folder.measure_files(files, "afm_coverage", place / "out", say=said.append)[0]
     return place / "out", said, failed
 
 
@@ -144,7 +144,7 @@ def test_objects_are_in_the_users_units(run):
 
 def test_the_dictionary_explains_every_column(run):
     explained = {(r["table"], r["column"]) for r in read(run[0] / "dictionary.csv")}
-    for table in ("images", "objects"):
+    for table in ("images", "objects", "runs"):
         columns = (run[0] / f"{table}.csv").read_text().splitlines()[0].split(",")
         assert {(table, column) for column in columns} <= explained
 
@@ -160,13 +160,16 @@ def test_no_study_answers_with_a_column_that_no_table_has():
         assert all(row.keys() <= tables.COLUMNS["objects"].keys() for row in answer.objects)
 
 
-def test_parquet_holds_what_csv_holds(run):
+def test_parquet_holds_what_csv_holds(run, tmp_path):
     polars = pytest.importorskip("polars")
     frame = polars.read_parquet(run[0] / "images.parquet")
     assert frame["status"].to_list() == [r["status"] for r in read(run[0] / "images.csv")]
     assert frame["covered_share"][2] is None
-    empty = tables.parquet_bytes([], "objects")  # the same columns, whatever the rows
-    assert polars.read_parquet(empty).columns == list(tables.COLUMNS["objects"])
+    objects = polars.read_parquet(run[0] / "objects.parquet")
+    assert objects["touches_border"].dtype == polars.Boolean
+    tables.write_tables([], tmp_path)  # the same columns, whatever the rows
+    empty = polars.read_parquet(tmp_path / "objects.parquet")
+    assert empty.schema == objects.schema
 
 
 def test_the_page_needs_nothing_from_elsewhere(run):
