@@ -22,7 +22,7 @@ from .polygons import mask_to_outlines
 from .rgb import native_rgb8
 from .run_lengths import mask_to_runs, runs_to_mask, unpack_runs
 
-__all__ = ["coco_objects", "read_coco", "write_coco"]
+__all__ = ["coco_outline", "read_coco", "write_coco"]
 
 
 def _segmentation(instance: Instance, shape: tuple[int, int]) -> list | dict:
@@ -33,20 +33,9 @@ def _segmentation(instance: Instance, shape: tuple[int, int]) -> list | dict:
     return [(outline + corner).ravel().tolist() for [outline] in pieces]
 
 
-def coco_objects(image: LabelledImage, classes: Sequence[str]) -> list[dict]:
-    """Describe the objects of one image as COCO does, but for the ids of object and image."""
-    return [
-        {
-            "category_id": classes.index(i.category) + 1,
-            "segmentation": _segmentation(i, image.shape),
-            "area": int(i.crop.sum()),
-            "bbox": [i.left, i.top, *i.crop.shape[::-1]],
-            "iscrowd": 0,
-            "layers": i.layers,
-        }
-        for i in image.instances
-        if i.crop.any()
-    ]
+def coco_outline(instance: Instance, shape: tuple[int, int]) -> list | dict:
+    """Outline an object in a frame of (H, W) px: polygons, or run lengths where it has holes."""
+    return _segmentation(instance, shape)
 
 
 def write_coco(folder: Path, images: Sequence[LabelledImage], classes: Sequence[str]) -> Path:
@@ -85,8 +74,15 @@ def write_coco(folder: Path, images: Sequence[LabelledImage], classes: Sequence[
         pixel_um = None if np.isnan(image.pixel_um) else image.pixel_um
         entry = {"id": number, "file_name": file, "width": width, "height": height}
         about.append(entry | {"group": image.group, "pixel_um": pixel_um, "parent": image.parent})
-        for thing in coco_objects(image, classes):
-            objects.append({"id": len(objects) + 1, "image_id": number} | thing)
+        for i in image.instances:
+            if not i.crop.any():
+                continue
+            rows, columns = i.crop.shape
+            kind = classes.index(i.category) + 1
+            ids = {"id": len(objects) + 1, "image_id": number, "category_id": kind}
+            outline = {"segmentation": _segmentation(i, image.shape), "area": int(i.crop.sum())}
+            box = {"bbox": [i.left, i.top, columns, rows], "iscrowd": 0}
+            objects.append(ids | outline | box | {"layers": i.layers})
     categories = [{"id": n, "name": name} for n, name in enumerate(classes, 1)]
     target = folder / "annotations.json"
     content = {"images": about, "annotations": objects, "categories": categories}

@@ -124,7 +124,7 @@ def _probability(network, image: np.ndarray) -> np.ndarray:
     from ..data import zscore
     from ..whole import predict_whole
 
-    return predict_whole(network, zscore(image))
+    return predict_whole(network, zscore(image), tile=1024)  # a third less of halo than by 512
 
 
 def _tidy(logits: np.ndarray) -> np.ndarray:

@@ -155,18 +155,21 @@ def _annotations(answer: Answer) -> list[dict]:
     """Describe the objects as COCO does, but for ids."""
     from scipy.ndimage import find_objects
 
-    from ..inputs.coco import coco_objects
-    from ..inputs.objects import Instance, LabelledImage
+    from ..inputs.coco import coco_outline
+    from ..inputs.objects import Instance
 
-    category = CATEGORIES[answer.study]
-    boxes = enumerate(find_objects(answer.labels), 1)
-    things = [
-        Instance(category, box[0].start, box[1].start, answer.labels[box] == number)
-        for number, box in boxes
-        if box is not None
-    ]
-    frame = LabelledImage("", np.broadcast_to(np.uint8(0), (*answer.labels.shape, 3)), things)
-    return coco_objects(frame, [category])
+    found = []
+    for number, box in enumerate(find_objects(answer.labels), 1):
+        if box is None:  # a number that no pixel has
+            continue
+        rows, columns = box
+        crop = answer.labels[rows, columns] == number
+        thing = Instance("", rows.start, columns.start, crop)
+        outline = coco_outline(thing, answer.labels.shape)
+        corner_size = [columns.start, rows.start, *crop.shape[::-1]]
+        about = {"category_id": 1, "area": int(crop.sum()), "bbox": corner_size, "iscrowd": 0}
+        found.append(about | {"segmentation": outline})
+    return found
 
 
 def spread(jobs: Iterator[Job], workers: int) -> Iterator[tuple[Job, str]]:
