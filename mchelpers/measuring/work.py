@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -192,7 +193,7 @@ def spread(jobs: Iterator[Job], workers: int) -> Iterator[tuple[Job, str]]:
     from distributed import Client, as_completed
 
     before = dict(os.environ)  # Dask sets variables for its workers, and leaves them set
-    about = {"threads_per_worker": 1, "dashboard_address": None}
+    about = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
     # Without a limit of memory: Dask would let a worker that nears it wait for ever.
     try:
         with Client(n_workers=workers, memory_limit=0, **about) as client:
