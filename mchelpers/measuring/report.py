@@ -52,7 +52,7 @@ METHODS = {
 STYLE = """body{font:15px/1.45 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222;
 background:#fff}table{border-collapse:collapse;font-size:13px}td,th{padding:3px 8px;border-bottom:
 1px solid #ccc;text-align:left}.wide{overflow-x:auto}figure{display:inline-block;width:320px;margin:
-8px;vertical-align:top}img{max-width:100%}figcaption{font-size:13px}.warn{color:#a33}code{font-size:
+8px;vertical-align:top}img{max-width:100%}figcaption{font-size:13px;overflow-wrap:anywhere}.warn{color:#a33}code{font-size:
 12px}"""
 
 
