@@ -34,7 +34,7 @@ METHODS = {
     "graphene_hrtem": (
         "Each image was brought to a lattice of {low} to {high} px^-1 and z-scored; contaminants "
         "were outlined by a U-Net trained on the 131 labelled images of Sadre et al. (2021), and, "
-        "beside it, where the local standard deviation exceeded 1.18 times its median."
+        "beside it, where the local standard deviation exceeded {deviation} times its median."
     ),
     "nanoparticles": (
         "Crystalline particles were outlined where one set of lattice planes outshines the film "
@@ -58,9 +58,9 @@ background:#fff}table{border-collapse:collapse;font-size:13px}td,th{padding:3px 
 
 def methods_paragraph(study: str, facts: Mapping) -> str:
     """Describe how a run measured, to paste into a paper."""
-    from .graphene import RADII
+    from .graphene import DEVIATION, RADII
 
-    text = METHODS[study].format(low=RADII[0], high=RADII[1])
+    text = METHODS[study].format(low=RADII[0], high=RADII[1], deviation=DEVIATION)
     weights = facts.get("weights_sha256")
     made = f" Weights sha256 {weights[:16]}." if weights else ""
     return f"{text} Made with mchelpers {facts['version']} (Micrographs, Measured).{made}"
