@@ -6,6 +6,7 @@ import microscope_files
 import numpy as np
 import pytest
 import tifffile
+import torch
 import yaml
 from conftest import REPOSITORY
 from lattices import honeycomb
@@ -14,7 +15,10 @@ from scipy.ndimage import gaussian_filter
 
 import mchelpers
 from mchelpers.afm_coverage.whole import rescale
+from mchelpers.kept import load_network
 from mchelpers.measuring import graphene
+from mchelpers.models import UNet
+from mchelpers.train import predict
 
 BLOB = np.hypot(*(np.mgrid[:256, :256] - np.array([120, 140])[:, None, None])) < 50
 
@@ -115,3 +119,18 @@ def test_nothing_found_is_an_answer(without_network):
 
 def test_the_network_is_one_that_ships():
     assert graphene.WEIGHTS in yaml.safe_load((REPOSITORY / "weights/cards.yml").read_text())
+
+
+def test_a_large_image_is_taken_in_tiles_and_shows_no_seam(sample, monkeypatch):
+    image = np.tile((sample - sample.mean()) / sample.std(), (3, 3))
+    whole = graphene._deviation_mask(image)
+    monkeypatch.setattr(graphene, "WINDOW", 256)
+    assert (graphene._deviation_mask(image) == whole).mean() > 0.9999
+
+
+def test_the_quick_network_answers_as_the_shipped_one_does(sample):
+    plain = UNet(features=32, blocks=7, classes=1, norm=True, stem=4)
+    plain = load_network(plain, graphene.shipped_weights()[0])
+    image = torch.from_numpy((sample - sample.mean()) / sample.std())[None, None]
+    quick = predict(graphene.shipped_network()[0], image)
+    assert (quick - predict(plain, image)).abs().mean() < 0.02  # bfloat16 rounds
