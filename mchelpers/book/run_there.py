@@ -22,7 +22,7 @@ CLOSING = 5  # seconds to end in
 ABSENT = (
     "AFMReader", "abtem", "ase", "ax", "distributed", "h5py", "imagecodecs", "ipywidgets",
     "IPython", "jupytext", "matplotlib_scalebar", "monai", "mss", "nbclient", "nbformat", "onnx",
-    "onnxruntime", "openvino", "pooch", "psutil", "rsciio", "safetensors",
+    "onnxruntime", "openvino", "pooch", "psutil", "roifile", "rsciio", "safetensors",
     "segmentation_models_pytorch", "timm", "tqdm", "ultralytics", "yaml",
 )  # fmt: skip
 

@@ -22,7 +22,7 @@ from .polygons import mask_to_outlines
 from .rgb import native_rgb8
 from .run_lengths import mask_to_runs, runs_to_mask, unpack_runs
 
-__all__ = ["coco_outline", "read_coco", "write_coco"]
+__all__ = ["read_coco", "write_coco"]
 
 
 def _segmentation(instance: Instance, shape: tuple[int, int]) -> list | dict:
@@ -31,11 +31,6 @@ def _segmentation(instance: Instance, shape: tuple[int, int]) -> list | dict:
         return {"size": list(shape), "counts": mask_to_runs(instance.mask(shape))}
     corner = (instance.left, instance.top)
     return [(outline + corner).ravel().tolist() for [outline] in pieces]
-
-
-def coco_outline(instance: Instance, shape: tuple[int, int]) -> list | dict:
-    """Outline an object in a frame of (H, W) px: polygons, or run lengths where it has holes."""
-    return _segmentation(instance, shape)
 
 
 def write_coco(folder: Path, images: Sequence[LabelledImage], classes: Sequence[str]) -> Path:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .answer import Answer, answer_of, as_grey
+from .physics import fringe_radius, with_fringes, with_oxide, with_step
 from .ruler import Ruler
 
 __all__ = ["measure_film", "measure_flakes", "measure_particles"]
@@ -14,7 +15,6 @@ __all__ = ["measure_film", "measure_flakes", "measure_particles"]
 NO_NETWORK = "no network ships for this study: this is the classical answer alone"
 LATTICE = 11.7  # times the usual power: fitted on simulated gold and CdSe together
 PARTICLE_PIXEL_NM = 0.02  # of the images that it was fitted on; half as much again is one scale
-LAYER_NM = 0.7  # of WSe2 on its substrate; steps of AFM scatter about it by a third
 FAINTEST = 2.0  # distance in CIE Lab: the least that an eye can tell
 
 
@@ -42,15 +42,8 @@ def measure_particles(pixels: np.ndarray, ruler: Ruler) -> Answer:
     smallest = math.ceil(math.pi / 4 / ruler.nm**2)  # px: 1 nm across
     labels = separate(rescale(mask, raw.shape) > 0.5, smallest)
     settings = {"scale": scale, "lattice": LATTICE}
-    return answer_of(
-        "nanoparticles",
-        ruler,
-        pixels,
-        labels,
-        "local lattice map",
-        warnings=[NO_NETWORK],
-        settings=settings,
-    )
+    ruler = with_fringes(ruler, fringe_radius(clean, labels))
+    return _answer("nanoparticles", ruler, pixels, labels, "local lattice map", settings)
 
 
 def measure_film(pixels: np.ndarray, ruler: Ruler, z_unit: str | None = None) -> Answer:
@@ -79,24 +72,12 @@ def measure_film(pixels: np.ndarray, ruler: Ruler, z_unit: str | None = None) ->
     warnings, step = [], math.nan
     if z_unit == "nm":
         step = float(np.median(level[mask]) - np.median(level[~mask]))
-        layers = max(1, round(step / LAYER_NM))
-        if not abs(step / (layers * LAYER_NM) - 1) < 0.35:
-            warnings.append(
-                f"the step is {step:.2g} nm, no whole number of layers of {LAYER_NM} nm: what "
-                "was cut may be no film, or the heights are not calibrated"
-            )
+        ruler = with_step(ruler, step)
     else:
         warnings.append("the values are no heights in nm, so no step was checked")
-    return answer_of(
-        "afm_coverage",
-        ruler,
-        pixels,
-        label(mask)[0],
-        "Otsu's threshold of levelled heights",
-        {"step_nm": step},
-        warnings=[*warnings, NO_NETWORK],
-        settings={"z_unit": z_unit},
-    )
+    method, columns = "Otsu's threshold of levelled heights", {"step_nm": step}
+    found, settings = label(mask)[0], {"z_unit": z_unit}
+    return _answer("afm_coverage", ruler, pixels, found, method, settings, columns, warnings)
 
 
 def measure_flakes(pixels: np.ndarray, ruler: Ruler) -> Answer:
@@ -117,18 +98,18 @@ def measure_flakes(pixels: np.ndarray, ruler: Ruler) -> Answer:
     _need(ruler, "sizes of flakes")
     frame = as_rgb8(pixels)
     as_grey(frame.max(-1))  # refuses what is too small, or black
-    distance = colour_distance(frame, fit_background(frame))
+    background = fit_background(frame)
+    distance = colour_distance(frame, background)
     threshold = max(float(threshold_otsu(distance)), FAINTEST)
     labels = segment(distance, threshold)
-    return answer_of(
-        "tmd_optical",
-        ruler,
-        frame,
-        labels,
-        "colour contrast",
-        warnings=[NO_NETWORK],
-        settings={"threshold_lab": threshold},
-    )
+    ruler = with_oxide(ruler, np.median(background, (0, 1)))
+    settings = {"threshold_lab": threshold}
+    return _answer("tmd_optical", ruler, frame, labels, "colour contrast", settings)
+
+
+def _answer(study, ruler, pixels, labels, method, settings, columns=None, warnings=()) -> Answer:
+    warnings = [*warnings, NO_NETWORK]
+    return answer_of(study, ruler, pixels, labels, method, columns, None, warnings, settings)
 
 
 def _need(ruler: Ruler, what: str) -> None:

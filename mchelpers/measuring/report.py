@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,39 +17,11 @@ __all__ = ["methods_paragraph", "report_page"]
 MONTAGE = 60  # pictures on the page; all are in the folder
 LISTED = 500  # rows on the page; all are in the tables
 SHOWN = (
-    "file",
-    "status",
-    "pixel_size_nm",
-    "objects",
-    "covered_share",
-    "classical_covered_share",
-    "agreement_iou",
-    "step_nm",
-    "d10_nm",
-    "d50_nm",
-    "d90_nm",
-    "border_objects",
-)
+    "file status pixel_size_nm objects covered_share classical_covered_share agreement_iou "
+    "step_nm d10_nm d50_nm d90_nm border_objects"
+).split()
 QUANTITY = {"nanoparticles": "diameter_nm", "tmd_optical": "diameter_nm"}  # else the share covered
-METHODS = {
-    "graphene_hrtem": (
-        "Each image was brought to a lattice of {low} to {high} px^-1 and z-scored; contaminants "
-        "were outlined by a U-Net trained on the 131 labelled images of Sadre et al. (2021), and, "
-        "beside it, where the local standard deviation exceeded {deviation} times its median."
-    ),
-    "nanoparticles": (
-        "Crystalline particles were outlined where one set of lattice planes outshines the film "
-        "(a bank of Gabor filters, one threshold fitted on simulated particles), touching ones "
-        "parted at their necks; diameters are those of circles of equal area."
-    ),
-    "afm_coverage": (
-        "Heights were levelled line by line on what is not film, and divided by Otsu's threshold."
-    ),
-    "tmd_optical": (
-        "Flakes were outlined where their colour, in CIE Lab and under evened light, differs from "
-        "the wafer's by more than Otsu's threshold, and parted at their necks."
-    ),
-}
+METHODS = Path(__file__).with_name("methods.json")  # study -> how it measures
 STYLE = """body{font:15px/1.45 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222;
 background:#fff}table{border-collapse:collapse;font-size:13px}td,th{padding:3px 8px;border-bottom:
 1px solid #ccc;text-align:left}.wide{overflow-x:auto}figure{display:inline-block;width:320px;margin:
@@ -60,7 +33,8 @@ def methods_paragraph(study: str, facts: Mapping) -> str:
     """Describe how a run measured, to paste into a paper."""
     from .graphene import DEVIATION, RADII
 
-    text = METHODS[study].format(low=RADII[0], high=RADII[1], deviation=DEVIATION)
+    numbers = {"low": RADII[0], "high": RADII[1], "deviation": DEVIATION}
+    text = json.loads(METHODS.read_text(encoding="utf-8"))[study].format(**numbers)
     weights = facts.get("weights_sha256")
     made = f" Weights sha256 {weights[:16]}." if weights else ""
     return f"{text} Made with mchelpers {facts['version']} (Micrographs, Measured).{made}"

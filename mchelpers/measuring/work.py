@@ -14,13 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from ..record.files import write_atomically, write_together
-from .answer import Answer
+from .answer import Answer, corrected
 from .files import digest
 from .one import measure
+from .outlines import annotations, read_rois, roi_zip
 from .pictures import mask_tiff, overlay
 
 __all__ = ["CATEGORIES", "Job", "spread"]
 
+DRAWN = (".tif", ".zip")  # by hand: a mask, or ImageJ's ROIs
 CATEGORIES = {  # study -> what its objects are called in COCO
     "graphene_hrtem": "contaminant",
     "nanoparticles": "particle",
@@ -46,7 +48,7 @@ class Job:
     settings
         ``study``, ``pixel_size_nm``, and what else would change the answer.
     masks
-        Folder of masks drawn by hand; None has none.
+        Folder of masks or ROIs drawn by hand; None has none.
     """
 
     number: int
@@ -68,9 +70,9 @@ class Job:
 
     @property
     def drawn(self) -> Path | None:
-        """The mask drawn by hand, where there is one."""
-        mask = None if self.masks is None else self.masks / f"{self.name}.tif"
-        return mask if mask is not None and mask.exists() else None
+        """The mask or the ROIs drawn by hand, where there are such."""
+        places = [] if self.masks is None else [self.masks / f"{self.name}{s}" for s in DRAWN]
+        return next((place for place in places if place.exists()), None)
 
     def do(self) -> str:
         """Measure the file, unless it has been; return what is to be said, "" if nothing is."""
@@ -80,26 +82,26 @@ class Job:
         if self._is_done(made_of):
             return ""
         try:
-            drawn = self.drawn and _read_mask(self.drawn)
-            study, given_nm = self.settings["study"], self.settings["pixel_size_nm"]
-            answer = measure(self.file, study, given_nm, drawn)
-            picture = overlay(answer)
+            answer = measure(self.file, self.settings["study"], self.settings["pixel_size_nm"])
+            if self.drawn:
+                answer = corrected(answer, _read_mask(self.drawn, answer.labels.shape))
+            made = {
+                self.out / "masks" / f"{self.name}.tif": mask_tiff(answer),
+                self.out / "overlays" / f"{self.name}.png": overlay(answer),
+                self.out / "rois" / f"{self.name}.zip": roi_zip(answer.labels),
+            }
+            outlines = annotations(answer.labels)
         except Exception as error:  # one file, whatever is wrong with it, stops no run
             return self.fail(error, made_of, time.perf_counter() - started)
         result = {
             "made_of": made_of,
             "row": self._row(answer) | {"sha256": made_of["sha256"]},
             "objects": [{"file": self.label, **found} for found in answer.objects],
-            "annotations": _annotations(answer),
+            "annotations": outlines,
         }
         result["row"]["seconds"] = time.perf_counter() - started
-        write_together(
-            {
-                self.out / "masks" / f"{self.name}.tif": mask_tiff(answer),
-                self.out / "overlays" / f"{self.name}.png": picture,
-                self.result: json.dumps(result),  # the last one: with it, the file is done
-            }
-        )
+        made[self.result] = json.dumps(result)  # the last one: with it, the file is done
+        write_together({path: content for path, content in made.items() if content is not None})
         return f"{self.label}\n{answer}"
 
     def fail(self, error: Exception, made_of: dict | None = None, seconds: float = 0.0) -> str:
@@ -146,31 +148,10 @@ class Job:
         }
 
 
-def _read_mask(path: Path) -> np.ndarray:
+def _read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
     from ..inputs.pictures import read_picture
 
-    return read_picture(path).pixels
-
-
-def _annotations(answer: Answer) -> list[dict]:
-    """Describe the objects as COCO does, but for ids."""
-    from scipy.ndimage import find_objects
-
-    from ..inputs.coco import coco_outline
-    from ..inputs.objects import Instance
-
-    found = []
-    for number, box in enumerate(find_objects(answer.labels), 1):
-        if box is None:  # a number that no pixel has
-            continue
-        rows, columns = box
-        crop = answer.labels[rows, columns] == number
-        thing = Instance("", rows.start, columns.start, crop)
-        outline = coco_outline(thing, answer.labels.shape)
-        corner_size = [columns.start, rows.start, *crop.shape[::-1]]
-        about = {"category_id": 1, "area": int(crop.sum()), "bbox": corner_size, "iscrowd": 0}
-        found.append(about | {"segmentation": outline})
-    return found
+    return read_rois(path, shape) if path.suffix == ".zip" else read_picture(path).pixels
 
 
 def spread(jobs: Iterator[Job], workers: int) -> Iterator[tuple[Job, str]]:

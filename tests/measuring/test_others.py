@@ -41,7 +41,7 @@ def film(step):
     return mask, (step * mask + tilt + rng.normal(0, 0.05, (200, 200))).astype(np.float32)
 
 
-@pytest.mark.parametrize(("step", "warned"), [(0.7, False), (1.4, False), (0.2, True)])
+@pytest.mark.parametrize(("step", "warned"), [(0.7, False), (1.4, False), (1.05, True)])
 def test_a_film_is_levelled_and_its_step_checked(step, warned):
     mask, height = film(step)
     answer = measure_film(height, read_ruler("afm_coverage", 10.0, None), "nm")
@@ -86,5 +86,6 @@ def test_an_instrument_s_file_brings_its_pixel_size_and_its_unit(tmp_path):
     microscope_files.ibw(path, height[None] * 1e-9, ["HeightTrace"], 1e-8)
     assert read_picture(path).pixel_size_nm == pytest.approx(10)
     answer = mchelpers.measure(path, study="afm_coverage")
-    assert answer.ruler.line == "Pixel size: 10 nm, as the file says."
+    said = "as the file says; the step of 0.7 nm is one layer of WSe2."
+    assert answer.ruler.line == f"Pixel size: 10 nm, {said}"
     assert answer.image["step_nm"] == pytest.approx(0.7, rel=0.15)
