@@ -18,7 +18,7 @@ __all__ = ["drift", "is_within", "moved", "other_cells"]
 
 MACHINE_UNITS = {"ms", "s", "min", "h", "MB", "1/s", "1/min", "Mpx/s"}
 """Units of times, rates and memory, which no machine repeats."""
-RATIOS_OF_TIMES = re.compile(r"speedup|cost_ratio|network_share")  # keys: such a ratio has no unit
+RATIOS_OF_TIMES = re.compile(r"speedup|cost_ratio|network_share|^bench\.")  # keys without a unit
 CLOCK = re.compile(
     r"perf_counter|process_time|milliseconds|peak_memory|\.seconds\b|\.fps\b|run\.stamp"
 )

@@ -17,7 +17,7 @@ def add_parser(commands) -> None:
     measure.add_argument("--study", help="graphene_hrtem, or another study's name")
     measure.add_argument("--out", type=Path, help="default: measured; goes on with what is there")
     measure.add_argument("--pixel-size-nm", type=float, help="default: what each file says")
-    measure.add_argument("--masks", type=Path, help="folder of corrected masks, as in OUT/masks")
+    measure.add_argument("--masks", type=Path, help="folder of corrected masks or ROIs, as in OUT")
     measure.add_argument("--workers", type=int, default=1, help="processes; default: 1")
     how = measure.add_mutually_exclusive_group()
     how.add_argument("--watch", action="store_true", help="measure what arrives, until Ctrl-C")
