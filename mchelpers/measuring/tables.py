@@ -177,11 +177,11 @@ def write_coco(results: Iterable[Mapping], category: str, out: Path) -> None:
             row = result["row"]
             if row["status"] == "measured":
                 size = {"width": row["width_px"], "height": row["height_px"]}
-                images.append({"id": number, "file_name": row["file"]} | size)
+                images.append(json.dumps({"id": number, "file_name": row["file"]} | size))
             for thing in result["annotations"]:
                 file.write(",\n" if objects else "\n")
                 objects += 1
                 json.dump({"id": objects, "image_id": number} | thing, file)
-        file.write(f'],\n"images": {json.dumps(images)},\n')
+        file.write(f'],\n"images": [{", ".join(images)}],\n')
         file.write(f'"categories": {json.dumps([{"id": 1, "name": category}])}}}\n')
     os.replace(part, out / "coco.json")

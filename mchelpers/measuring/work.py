@@ -31,7 +31,7 @@ CATEGORIES = {  # study -> what its objects are called in COCO
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """A file to measure.
 
