@@ -8,8 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Enter": 13, "Tab": 9, "Space": 32}
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+KEYS = {"ArrowRight": 39, "Enter": 13, "Tab": 9}
 
 
 class Page:
@@ -79,8 +81,9 @@ class Page:
 
     def press(self, key: str) -> None:
         codes = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
-        for kind in ("rawKeyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, **codes)
+        text = {"text": "\r"} if key == "Enter" else {}  # without it no button is pressed
+        self.send("Input.dispatchKeyEvent", type="keyDown", **codes, **text)
+        self.send("Input.dispatchKeyEvent", type="keyUp", **codes)
 
     def choose(self, selector: str, file: Path) -> None:
         """Give a file input its file."""

@@ -172,9 +172,7 @@ def _constants(multiple: int, most_uneven: float) -> Iterator[tuple[str, np.ndar
 
 
 def _blurred(start: str, stem: str, sigmas: tuple[str, str]) -> dict[str, str]:
-    down = _BLUR.format(
-        x=start, y=f"{stem}_rows", sigma=sigmas[0], pads="pad_rows", kernel="down"
-    )
+    down = _BLUR.format(x=start, y=f"{stem}_rows", sigma=sigmas[0], pads="pad_rows", kernel="down")
     across = _BLUR.format(
         x=f"{stem}_rows", y=f"{stem}_columns", sigma=sigmas[1], pads="pad_columns", kernel="across"
     )

@@ -37,7 +37,9 @@ class Anywidget(SphinxDirective):
             for name, text in (("module", code), ("model", model))
         ]
         title = html.escape(Path(relative).stem)
-        return [nodes.raw("", f'<div class="anywidget {title}">{"".join(parts)}</div>', format="html")]
+        return [
+            nodes.raw("", f'<div class="anywidget {title}">{"".join(parts)}</div>', format="html")
+        ]
 
 
 def lay_still(app) -> None:
