@@ -40,10 +40,11 @@ check: $(READY) ## style, and each page against its record and the claims
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mchelpers check
 
-test: check ## unit tests, every chapter at the smoke tier, the strict build: what CI runs
+test: check ## unit tests, every chapter at the smoke tier, the strict build, its explorers: what CI runs
 	$(BIN)/python -m pytest -q -n 2 tests
 	MCHELPERS_TIER=smoke MCHELPERS_RUNS=$$(mktemp -d) $(BIN)/python -m pytest -v --nbmake --nbmake-timeout=300 book
 	$(BIN)/python -m mchelpers book
+	MCHELPERS_SITE=_build/html $(BIN)/python -m pytest -q tests/browser/test_explorers.py
 
 mutants: $(READY) ## mistakes that would make the book lie: a unit test must notice each
 	$(BIN)/python tests/mutate.py -n 2 "$(NAME)"
