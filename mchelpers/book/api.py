@@ -12,8 +12,8 @@ INTRODUCTION = """\
 {notice}
 The package `mchelpers` holds what chapters share: at the top what every study uses, in a room named
 like its chapters what one study uses, in `measuring` the studies as a tool, in `record` what was
-executed, in `claims` what the papers say of it, in `book` what makes the book. A field's library is
-used directly where it does a thing well. Each module is imported when it is first used.
+executed, in `claims` what the papers say of it, in `book` and `browser` what makes it. A field's
+library is used directly where it does a thing well. Each module is imported when it is first used.
 
 ```{{eval-rst}}
 .. autofunction:: mchelpers.start
