@@ -42,33 +42,28 @@ class Anywidget(SphinxDirective):
         ]
 
 
-def lay_still(app) -> None:
-    """Draw what ``measure`` answers on the sample: the page's picture, and all that print shows."""
+def lay_files(app) -> None:
+    """Write what a page takes beside its text, before Sphinx copies the static files.
+
+    That is the packed network, and the picture of what ``measure`` answers on the sample: all that
+    print shows.
+    """
     from ..measuring.graphene import measure_graphene
     from ..measuring.pictures import overlay
     from ..measuring.ruler import read_ruler
-    from .pack import sample
+    from .pack import graphene_script, sample
 
     pixels, nm = sample()
     answer = measure_graphene(pixels, read_ruler("graphene_hrtem", nm, None))
     folder = Path(app.srcdir) / "book" / "_static" / "live"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "still.png").write_bytes(overlay(answer))
-
-
-def lay_network(app, failure: Exception | None) -> None:
-    """Write the packed network beside the built pages."""
-    from .pack import graphene_script
-
-    if failure is None and app.builder.format == "html":
-        folder = Path(app.outdir) / "_static" / "live"
-        folder.mkdir(parents=True, exist_ok=True)
+    if app.builder.format == "html":
         (folder / "graphene.js").write_text(graphene_script(), encoding="utf-8")
 
 
 def setup(app) -> dict:
     """Register the extension."""
     app.add_directive("anywidget", Anywidget)
-    app.connect("builder-inited", lay_still)
-    app.connect("build-finished", lay_network)
+    app.connect("builder-inited", lay_files)
     return {"version": "1", "parallel_read_safe": True}
