@@ -11,8 +11,10 @@ const LONGEST = 2048; // px along a side at the network's scale, so that it fits
 const STYLE = `
 .try { box-sizing: border-box; border: 1px solid var(--pst-color-border, #888); border-radius: .4em; padding: 1em; }
 .try > * + * { margin-top: .8em; }
+.try .answer > * + * { margin-top: .6em; }
 .try p { margin-bottom: 0; }
-.try .row { display: flex; flex-wrap: wrap; gap: .6em 1em; align-items: center; }
+.try .line { display: flex; flex-wrap: wrap; gap: .6em 1em; align-items: center; }
+.try .wide { flex: 1; margin: 0; }
 .try .drop { border: 2px dashed var(--pst-color-border, #888); border-radius: .4em; padding: .8em; }
 .try .drop.over { border-color: #0072b2; }
 .try button { padding: .4em .9em; border: 1px solid #0072b2; border-radius: .3em;
@@ -39,7 +41,7 @@ const FORM = `
     <p>or <button class="second ours">take the simulated image</button></p>
   </div>
 </div>
-<div class="bench row" hidden>
+<div class="bench line" hidden>
   <label>Pixel size, nm: <input type="number" min="0" step="any" inputmode="decimal"></label>
   <button class="measure" disabled>Measure</button>
 </div>
@@ -47,13 +49,13 @@ const FORM = `
 <p class="problem" role="alert" hidden></p>
 <div class="answer" hidden>
   <canvas role="img"></canvas>
-  <div class="row"><label class="row" style="flex: 1">Threshold on the probability:
+  <div class="line"><label class="line wide">Threshold on the probability:
     <input type="range" min="0.05" max="0.95" step="0.01" value="0.5"></label>
     <output class="level"></output></div>
   <p class="share" role="status"></p>
   <p class="between"></p>
   <ul class="doubts"></ul>
-  <p class="row"><button class="second" data-save="mask">Mask (PNG)</button>
+  <p class="line"><button class="second" data-save="mask">Mask (PNG)</button>
     <button class="second" data-save="overlay">Picture (PNG)</button>
     <button class="second" data-save="table">Table (CSV)</button></p>
 </div>`;
@@ -442,7 +444,7 @@ function newCanvas(rows, columns) {
   return Object.assign(document.createElement("canvas"), { height: rows, width: columns });
 }
 
-function paint(canvas, { grey, mask, rows, columns }) {
+function paint(canvas, { grey, mask, rows, columns, nm }) {
   Object.assign(canvas, { height: rows, width: columns });
   const context = canvas.getContext("2d");
   const picture = context.createImageData(columns, rows);
@@ -462,6 +464,21 @@ function paint(canvas, { grey, mask, rows, columns }) {
     picture.data[4 * i + 3] = 255;
   }
   context.putImageData(picture, 0, 0);
+  scaleBar(context, rows, columns, nm);
+}
+
+// A round length, 1, 2 or 5 times a power of ten, near a fifth of the width.
+function scaleBar(context, rows, columns, nm) {
+  const fifth = (columns * nm) / 5;
+  const power = 10 ** Math.floor(Math.log10(fifth));
+  const length = power * [5, 2, 1].find((n) => n * power <= fifth);
+  const [wide, unit] = [length / nm, Math.max(rows, columns) / 100]; // px
+  context.fillStyle = "#000";
+  context.fillRect(2 * unit, rows - 10 * unit, wide + 4 * unit, 8 * unit);
+  context.fillStyle = "#fff";
+  context.fillRect(4 * unit, rows - 4 * unit, wide, unit);
+  context.font = `${4 * unit}px sans-serif`;
+  context.fillText(`${Number(length.toPrecision(1))} nm`, 4 * unit, rows - 5 * unit);
 }
 
 // Grey from the 0.5th to the 99.5th percentile, of every some-th pixel of a large image.
