@@ -6,7 +6,9 @@ threshold is written here once more, in the operators of ONNX, so that a browser
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,115 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["whole_graph"]
 
-OPSET, IR = 18, 9
-_CASTS = {"float": 1, "int64": 7, "double": 11}
-
-_HEADER = f"""<ir_version: {IR}, opset_import: ["" : {OPSET}]>
-measure (float[rows, columns] grey, int64[2] size)
-    => (float[high, wide] probability, double unevenness) {{"""
-
-# Quadratics along each axis: 1, t and t^2 less its mean are orthogonal, for t is symmetrical.
-_BASIS = """
-  {a}_count = Gather <axis = 0> (shape, {axis})
-  {a}_steps = Range (zero, {a}_count, one)
-  {a}_places = Cast <to = 11> ({a}_steps)
-  {a}_middle = ReduceMean <keepdims = 1> ({a}_places)
-  {a}_1 = Sub ({a}_places, {a}_middle)
-  {a}_square = Mul ({a}_1, {a}_1)
-  {a}_height = ReduceMean <keepdims = 1> ({a}_square)
-  {a}_2 = Sub ({a}_square, {a}_height)
-  {a}_0 = Equal ({a}_1, {a}_1)
-  {a}_ones = Cast <to = 11> ({a}_0)
-  {a}_columns = Concat <axis = 0> ({a}_ones, {a}_1, {a}_2)
-  {a}_three = Reshape ({a}_columns, three_rows)
-  {a}_norms = ReduceL2 <keepdims = 1> ({a}_three, last)
-  {a} = Div ({a}_three, {a}_norms)
-  {a}_turned = Transpose <perm = [1, 0]> ({a})"""
-
-# (x - mean) / standard deviation, in double precision as NumPy has it.
-_STANDARD = """
-  {y}_mean = ReduceMean <keepdims = 0> ({x})
-  {y}_off = Sub ({x}, {y}_mean)
-  {y}_square = Mul ({y}_off, {y}_off)
-  {y}_variance = ReduceMean <keepdims = 0> ({y}_square)
-  {y}_spread = Sqrt ({y}_variance)
-  {y} = Div ({y}_off, {y}_spread)"""
-
-# The light: a quadratic surface, taken out where it is less even than in training.
-_EVEN = """
-  surface_left = MatMul (along_rows, raw)
-  coefficients = MatMul (surface_left, along_columns_turned)
-  surface_right = MatMul (coefficients, along_columns)
-  surface = MatMul (along_rows_turned, surface_right)
-{surface}
-{raw}
-  unevenness = Div (surface_standard_spread, raw_standard_spread)
-  is_even = LessOrEqual (unevenness, most_uneven)
-  least = ReduceMin <keepdims = 0> (surface)
-  is_bright = Greater (least, nought)
-  divided = Div (raw, surface)
-  subtracted = Sub (raw, surface)
-  flat = Where (is_bright, divided, subtracted)
-  lit = Where (is_even, raw, flat)"""
-
-# A Gaussian of the standard deviation {sigma} along one axis, cut at four of them, edges repeated.
-_BLUR = """
-  {y}_far = Mul ({sigma}, four)
-  {y}_near = Add ({y}_far, half)
-  {y}_reach = Cast <to = 7> ({y}_near)
-  {y}_before = Neg ({y}_reach)
-  {y}_after = Add ({y}_reach, one)
-  {y}_whole = Range ({y}_before, {y}_after, one)
-  {y}_steps = Cast <to = 11> ({y}_whole)
-  {y}_wide = Max ({sigma}, tiny)
-  {y}_ratio = Div ({y}_steps, {y}_wide)
-  {y}_square = Mul ({y}_ratio, {y}_ratio)
-  {y}_power = Mul ({y}_square, minus_half)
-  {y}_bell = Exp ({y}_power)
-  {y}_sum = ReduceSum <keepdims = 0> ({y}_bell)
-  {y}_even = Div ({y}_bell, {y}_sum)
-  {y}_single = Cast <to = 1> ({y}_even)
-  {y}_kernel = Reshape ({y}_single, {kernel})
-  {y}_pads = Mul ({pads}, {y}_reach)
-  {y}_padded = Pad <mode = "edge"> ({x}, {y}_pads)
-  {y} = Conv ({y}_padded, {y}_kernel)"""
-
-# To the scale of the network: linear, smoothed first where it becomes smaller.
-_SCALE = """
-  old = Cast <to = 11> (shape)
-  new = Cast <to = 11> (size)
-  shrink = Div (old, new)
-  excess = Sub (shrink, unit)
-  halved = Mul (excess, half)
-  sigmas = Max (halved, nought)
-  sigma_rows = Gather <axis = 0> (sigmas, zero)
-  sigma_columns = Gather <axis = 0> (sigmas, one)
-  lit_single = Cast <to = 1> (lit_standard)
-  lit_plane = Unsqueeze (lit_single, planes)
-{rows}
-{columns}
-  sizes = Concat <axis = 0> (one_plane, size)
-  scaled_plane = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel">
-    (smooth_columns, , , sizes)
-  scaled = Squeeze (scaled_plane, planes)
-  scaled_double = Cast <to = 11> (scaled)
-{standard}
-  prepared = Cast <to = 1> (scaled_standard)
-  minus_size = Neg (size)
-  missing = Mod (minus_size, multiple)
-  whole_pads = Concat <axis = 0> (no_pads, missing)
-  whole = Pad <mode = "reflect"> (prepared, whole_pads)
-  image = Unsqueeze (whole, planes)"""
-
-_ANSWER = """
-  chance = Sigmoid (logits)
-  chance_plane = Squeeze (chance, planes)
-  chance_cut = Slice (chance_plane, no_pads, size, both)
-  chance_image = Unsqueeze (chance_cut, planes)
-{rows}
-{columns}
-  probability = Squeeze (answer_columns, planes)
-}}"""
+_TEXT = Path(__file__).with_name("graph.txt").read_text(encoding="utf-8")
+_PARTS = dict(re.findall(r"^--- (\w+):.*\n((?:(?!---).*\n)*)", _TEXT, re.M))
+"""Name -> operators, most with places to fill: the same words are written more than once."""
 
 
 def whole_graph(network: UNet, most_uneven: float) -> ModelProto:
@@ -152,12 +48,16 @@ def whole_graph(network: UNet, most_uneven: float) -> ModelProto:
     for line, weights in _network(network):
         lines.append(line)
         tensors |= weights
-    text = "\n".join([_HEADER, _preparation(), *lines, _smoothing()])
+    text = "\n".join([_PARTS["header"], _preparation(), *lines, _smoothing()])
     model = onnx.parser.parse_model(text)
     for name, values in tensors.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(values), name))
     onnx.checker.check_model(model)
     return model
+
+
+def _part(name: str, **places: str) -> str:
+    return _PARTS[name].format(**places)
 
 
 def _constants(multiple: int, most_uneven: float) -> Iterator[tuple[str, np.ndarray]]:
@@ -172,24 +72,30 @@ def _constants(multiple: int, most_uneven: float) -> Iterator[tuple[str, np.ndar
 
 
 def _blurred(start: str, stem: str, sigmas: tuple[str, str]) -> dict[str, str]:
-    down = _BLUR.format(x=start, y=f"{stem}_rows", sigma=sigmas[0], pads="pad_rows", kernel="down")
-    across = _BLUR.format(
-        x=f"{stem}_rows", y=f"{stem}_columns", sigma=sigmas[1], pads="pad_columns", kernel="across"
+    down = _part("blur", x=start, y=f"{stem}_rows", sigma=sigmas[0], pads="pad_rows", kernel="down")
+    across = _part(
+        "blur",
+        x=f"{stem}_rows",
+        y=f"{stem}_columns",
+        sigma=sigmas[1],
+        pads="pad_columns",
+        kernel="across",
     )
     return {"rows": down, "columns": across}
 
 
 def _preparation() -> str:
-    standard = {x: _STANDARD.format(x=x, y=f"{x}_standard") for x in ("surface", "raw", "lit")}
-    scaled = _STANDARD.format(x="scaled_double", y="scaled_standard")
+    standard = {x: _part("standard", x=x, y=f"{x}_standard") for x in ("surface", "raw", "lit")}
+    scaled = _part("standard", x="scaled_double", y="scaled_standard")
     return "\n".join(
         [
             "  raw = Cast <to = 11> (grey)\n  shape = Shape (grey)",
-            _BASIS.format(a="along_rows", axis="zero"),
-            _BASIS.format(a="along_columns", axis="one"),
-            _EVEN.format(surface=standard["surface"], raw=standard["raw"]),
+            _part("basis", a="along_rows", axis="zero"),
+            _part("basis", a="along_columns", axis="one"),
+            _part("even", surface=standard["surface"], raw=standard["raw"]),
             standard["lit"],
-            _SCALE.format(
+            _part(
+                "scale",
                 standard=scaled,
                 **_blurred("lit_plane", "smooth", ("sigma_rows", "sigma_columns")),
             ),
@@ -198,7 +104,7 @@ def _preparation() -> str:
 
 
 def _smoothing() -> str:
-    return _ANSWER.format(**_blurred("chance_image", "answer", ("unit", "unit")))
+    return _part("answer", **_blurred("chance_image", "answer", ("unit", "unit")))
 
 
 def _network(network: UNet) -> Iterator[tuple[str, dict[str, np.ndarray]]]:

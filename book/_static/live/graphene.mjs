@@ -23,7 +23,8 @@ const STYLE = `
 .try button:disabled { opacity: .5; }
 .try :is(button, input):focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
 .try input[type=number] { width: 7em; font: inherit; padding: .2em; }
-.try input[type=file] { max-width: 100%; font: inherit; }
+.try input[type=file] { width: 100%; font: inherit; }
+.try label { min-width: 0; overflow-wrap: anywhere; }
 .try input[type=range] { flex: 1 1 12em; accent-color: #0072b2; }
 .try canvas { display: block; width: 100%; max-width: 512px; height: auto; }
 .try .share { font-size: 1.2em; }
