@@ -74,6 +74,7 @@ class Page:
         self.events: list[dict] = []
         for domain in ("Page", "Network", "Runtime"):
             self.call(f"{domain}.enable")
+        self.call("Network.setCacheDisabled", cacheDisabled=True)  # each page weighs all it needs
 
     def call(self, method: str, seconds: float = 120, **parameters) -> dict:
         """Call a method of the protocol; keep the events that arrive meanwhile."""

@@ -107,6 +107,7 @@ def print_book(address: str) -> bytes:
             marginBottom=0.7,
             marginLeft=0.6,
             marginRight=0.6,
+            scale=0.8,
             printBackground=True,
             displayHeaderFooter=True,
             headerTemplate="<span></span>",
