@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TIER ?=
 NAME ?=
 
-.PHONY: help book chapter verify named test mutants check bench clean
+.PHONY: help book pdf chapter verify verifiable named test mutants check bench clean
 
 help: ## list what make can do here
 	@echo "make TARGET, e.g. make book; the first one installs into $(VENV) (8 GB, some minutes):"
@@ -25,12 +25,17 @@ $(READY): requirements.txt pyproject.toml
 book: $(READY) ## build the site from the recorded outputs; TIER=smoke|laptop|full executes all first
 	$(BIN)/python -m mchelpers book $(if $(TIER),--tier $(TIER))
 
+pdf: book ## the whole book as one PDF; needs Chromium
+	$(BIN)/python tools/pdf.py
+
 chapter: named $(READY) ## execute one, e.g. make chapter NAME=graphene_hrtem/02_bragg TIER=smoke
 	$(BIN)/python -m mchelpers execute $(NAME) $(if $(TIER),--tier $(TIER))
 
-verify: $(READY) ## execute one again and compare, e.g. make verify NAME=graphene_hrtem/02_bragg; TIER=smoke: twice
-	@test -n "$(NAME)$(filter smoke,$(TIER))" || { echo "Name a chapter: make verify NAME=graphene_hrtem/02_bragg; all, quickly: make verify TIER=smoke"; exit 1; }
+verify: verifiable $(READY) ## execute one again and compare, e.g. make verify NAME=graphene_hrtem/02_bragg; TIER=smoke: twice
 	$(BIN)/python -m mchelpers verify $(NAME) $(if $(TIER),--tier $(TIER))
+
+verifiable:
+	@test -n "$(NAME)$(filter smoke,$(TIER))" || { echo "Name a chapter: make verify NAME=graphene_hrtem/02_bragg; all, quickly: make verify TIER=smoke"; exit 1; }
 
 named:
 	@test -n "$(NAME)" || { echo "Name a chapter: make chapter NAME=graphene_hrtem/02_bragg TIER=smoke; all of them: make book TIER=laptop"; exit 1; }
@@ -40,11 +45,11 @@ check: $(READY) ## style, and each page against its record and the claims
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mchelpers check
 
-test: check ## unit tests, every chapter at the smoke tier, the strict build, its explorers: what CI runs
-	$(BIN)/python -m pytest -q -n 2 tests
+test: check ## unit tests, every chapter at the smoke tier, the strict build, its pages in a browser: what CI runs
+	$(BIN)/python -m pytest -q -n 2 tests --ignore tests/browser
 	MCHELPERS_TIER=smoke MCHELPERS_RUNS=$$(mktemp -d) $(BIN)/python -m pytest -v --nbmake --nbmake-timeout=300 book
 	$(BIN)/python -m mchelpers book
-	MCHELPERS_SITE=_build/html $(BIN)/python -m pytest -q tests/browser/test_explorers.py
+	MCHELPERS_SITE=_build/html $(BIN)/python -m pytest -q tests/browser
 
 mutants: $(READY) ## mistakes that would make the book lie: a unit test must notice each
 	$(BIN)/python tests/mutate.py -n 2 "$(NAME)"
