@@ -16,8 +16,8 @@ from .. import __version__
 from ..record.files import write_atomically
 from ..record.machine import describe, machine, versions
 from .files import named
-from .graphene import WEIGHTS, shipped_weights
 from .report import report_page
+from .shipped import shipped_weights
 from .tables import add_run, dictionary_text, write_coco, write_tables
 from .work import CATEGORIES, Job, spread
 
@@ -112,6 +112,6 @@ def _results(jobs: Sequence[Job]) -> Iterator[dict]:
 
 def provenance(study: str) -> dict[str, str | None]:
     """Name what answers depend on besides images and arguments: versions and weights."""
-    weights = shipped_weights() if study == "graphene_hrtem" else None
-    name, sha256 = (WEIGHTS, weights[1]) if weights else (None, None)
+    weights = shipped_weights(study)
+    name, sha256 = (weights[0].name, weights[1]) if weights else (None, None)
     return {"version": __version__, "weights": name, "weights_sha256": sha256, **versions()}

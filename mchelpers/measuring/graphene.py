@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
-from .answer import AGREED, Answer, answer_of, as_grey, overlap
-from .ranges import outside, properties, trained_ranges
+from .answer import Answer, answer_of, as_grey
+from .ranges import lattice_properties, properties, trained_ranges
 from .ruler import PLANES_NM, Ruler, graphene_radius, with_lattice
+from .shipped import NO_NETWORK, compared, shipped_network
 
-__all__ = ["measure_graphene", "shipped_network", "shipped_weights"]
+__all__ = ["measure_graphene"]
 
-WEIGHTS = "graphene-contaminants-8475a56564a0fd42.safetensors"
+STUDY = "graphene_hrtem"
 RADII = (0.141, 0.349)  # px^-1, of the innermost ring in the training images
 TILE, HALO = 2048, 192  # px; the halo is half of what the network sees, to its next multiple
 WINDOW, RIM = 512, 72  # px, of the local deviation
@@ -40,7 +38,7 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
     ValueError
         If it is no such image, or its pixel size cannot be known.
     """
-    from scipy.ndimage import gaussian_filter
+    from scipy.ndimage import gaussian_filter, label
 
     from ..afm_coverage.whole import rescale
 
@@ -56,84 +54,25 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
             "in; take a larger one"
         )
     image = even if scale == 1 else rescale(even, scale=scale)
-    network = shipped_network()
     settings = {"scale": scale, "flattened": flattened, "deviation": DEVIATION}
-    if network is None:
-        note = "no network is at hand here: this is the classical answer alone"
-        classical = _back(_deviation_mask(image), raw.shape)
-        return _answer(
-            pixels, ruler, classical, "local deviation", warnings=[note], settings=settings
-        )
-    with ThreadPoolExecutor(2) as beside:  # filters run on one core, and leave others idle
-        second = beside.submit(lambda: _back(_deviation_mask(image), raw.shape))
-        about = beside.submit(properties, image, raw, ruler.lattice_nm / PLANES_NM)
-        probability = gaussian_filter(_probability(network[0], image), 1.0, mode="nearest")
-        cut = lambda p: _back(_tidy(probability - p, blur_px=0), raw.shape)  # noqa: E731
-        mask, less, more = beside.map(cut, (0.5, 0.75, 0.25))
-        classical, found = second.result(), about.result()
-    iou = overlap(mask, classical)
-    columns = {
-        "covered_share_low": float(less.mean()),
-        "covered_share_high": float(more.mean()),
-        "classical_covered_share": float(classical.mean()),
-        "agreement_iou": iou,
-    }
-    found["covered_share"] = float(mask.mean())
-    warnings = outside(found, trained_ranges())
-    if iou < AGREED:
-        warnings.append(
-            f"network and threshold disagree (overlap {iou:.2f}): look at both outlines before "
-            "you use either"
-        )
-    settings |= {"weights": WEIGHTS, "weights_sha256": network[1]}
-    return _answer(
-        pixels, ruler, mask, "the shipped network", columns, classical, warnings, settings
-    )
-
-
-def _answer(pixels, ruler, mask, *rest, **others) -> Answer:
-    from scipy.ndimage import label
-
-    return answer_of("graphene_hrtem", ruler, pixels, label(mask)[0], *rest, **others)
-
-
-@cache
-def shipped_weights() -> tuple[Path, str] | None:
-    """Find the file of the shipped network, and its sha256; None where it is not to be had."""
-    from ..kept import find_file
-
-    path = find_file(WEIGHTS)
-    return (path, hashlib.sha256(path.read_bytes()).hexdigest()) if path.exists() else None
-
-
-@cache
-def shipped_network():
-    """Load the shipped network and its sha256; None where it is not to be had."""
-    from ..kept import load_network
-    from ..models import UNet
-
-    if (weights := shipped_weights()) is None:
-        return None
-    network = UNet(features=32, blocks=7, classes=1, norm=True, stem=4)
-    return _quick(load_network(network, weights[0])), weights[1]
-
-
-def _quick(network):
-    """Fold each batch norm into its convolution, and put channels last: the same, 1.3 x faster."""
-    import torch
-    from torch import nn
-
-    network.eval()
-    for blocks in (network.down, network.up):
-        for block in blocks:
-            for number, layer in enumerate(block):
-                if isinstance(layer, nn.BatchNorm2d):
-                    fused = torch.nn.utils.fuse_conv_bn_eval(block[number - 1], layer)
-                    block[number - 1], block[number] = fused, nn.Identity()
-    network.fold.register_forward_hook(
-        lambda layer, seen, given: given.contiguous(memory_format=torch.channels_last)
-    )
-    return network
+    if (shipped := shipped_network(STUDY)) is None:
+        mask, method = _back(_deviation_mask(image), raw.shape), "local deviation"
+        classical, columns, warnings = None, {}, [NO_NETWORK]
+    else:
+        network, weights = shipped
+        with ThreadPoolExecutor(2) as beside:  # filters run on one core, and leave others idle
+            second = beside.submit(lambda: _back(_deviation_mask(image), raw.shape))
+            about = beside.submit(properties, image, raw)
+            lattice = beside.submit(lattice_properties, image, ruler.lattice_nm / PLANES_NM)
+            probability = gaussian_filter(_probability(network, image), 1.0, mode="nearest")
+            cut = lambda p: _back(_tidy(probability - p, blur_px=0), raw.shape)  # noqa: E731
+            masks = tuple(beside.map(cut, (0.5, 0.75, 0.25)))
+        mask, method, classical = masks[0], "the shipped network", second.result()
+        found = about.result() | lattice.result()
+        columns, warnings = compared(STUDY, masks, classical, found)
+        settings |= weights
+    labels = label(mask)[0]
+    return answer_of(STUDY, ruler, pixels, labels, method, columns, classical, warnings, settings)
 
 
 def _evenly_lit(raw: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -141,7 +80,7 @@ def _evenly_lit(raw: np.ndarray) -> tuple[np.ndarray, bool]:
     from ..data import bezier_background, zscore
 
     background = bezier_background(raw)
-    if background.std() <= trained_ranges()["unevenness"][1] * raw.std():
+    if background.std() <= trained_ranges(STUDY)["unevenness"][1] * raw.std():
         return zscore(raw), False
     if background.min() > 0:
         return zscore(raw / background), True

@@ -57,7 +57,7 @@ def measure(
         If there is no such study, it is no such image, its pixel size is missing or cannot be
         right, or the mask is of another size.
     """
-    from . import graphene, others
+    from . import graphene, others, particles
 
     check_study(study)
     stated_nm, z_unit, notes = np.nan, None, ()
@@ -69,7 +69,7 @@ def measure(
     ruler = replace(ruler, warnings=notes + ruler.warnings)
     measures = {
         "graphene_hrtem": graphene.measure_graphene,
-        "nanoparticles": others.measure_particles,
+        "nanoparticles": particles.measure_particles,
         "afm_coverage": partial(others.measure_film, z_unit=z_unit),
         "tmd_optical": others.measure_flakes,
     }
