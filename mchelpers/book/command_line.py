@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..install import DISTRIBUTION, install_line
-from ..measuring.command import add_parser, run_measure
+from ..measuring.command import add_parsers, run_finetune, run_measure
 from ..record.chapter import Chapter, chapters, find_root, load_record
 from ..record.checkout import trial_copy
 from ..run import TIERS, choose_tier
@@ -282,15 +282,15 @@ def make_parser() -> argparse.ArgumentParser:
     ship.add_argument("names", nargs="+", help="NAME-KEY, as the kept file is called")
     ship.set_defaults(command=command_ship)
 
-    add_parser(commands)
+    add_parsers(commands)
     return parser
 
 
 def main() -> int:
     """Parse the command line and run one command."""
     args = make_parser().parse_args()
-    if args.command is run_measure:  # it needs no checkout of the book
-        return run_measure(args)
+    if args.command in (run_measure, run_finetune):  # they need no checkout of the book
+        return args.command(args)
     try:
         faults = args.command(find_root(), args)
     except (OSError, ValueError) as error:

@@ -10,9 +10,9 @@ import numpy as np
 from .answer import Answer, answer_of, as_grey
 from .ranges import lattice_properties, properties, trained_ranges
 from .ruler import PLANES_NM, Ruler, graphene_radius, with_lattice
-from .shipped import NO_NETWORK, compared, shipped_network
+from .shipped import NO_NETWORK, Network, compared
 
-__all__ = ["measure_graphene"]
+__all__ = ["about_image", "classical_mask", "measure_graphene", "prepared", "ready"]
 
 STUDY = "graphene_hrtem"
 RADII = (0.141, 0.349)  # px^-1, of the innermost ring in the training images
@@ -21,10 +21,8 @@ WINDOW, RIM = 512, 72  # px, of the local deviation
 DEVIATION = 1.18  # times the median: best mean F1 (0.83) on the study's labelled images
 
 
-def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
+def measure_graphene(pixels: np.ndarray, ruler: Ruler, network: Network | None) -> Answer:
     """Outline the contaminants of an HRTEM image of graphene, and measure them.
-
-    The image is brought to a scale that the network was trained on, and the mask back.
 
     Parameters
     ----------
@@ -32,6 +30,8 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
         (H, W), any number type; RGB whose colours are equal.
     ruler
         From :func:`mchelpers.measuring.ruler.read_ruler`.
+    network
+        None takes the classical answer alone.
 
     Raises
     ------
@@ -40,9 +40,38 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
     """
     from scipy.ndimage import gaussian_filter, label
 
+    raw = as_grey(pixels)
+    image, ruler, settings = prepared(raw, ruler)
+    settings["deviation"] = DEVIATION
+    if network is None:
+        mask, method = _back(classical_mask(image), raw.shape), "local deviation"
+        classical, columns, warnings = None, {}, [NO_NETWORK]
+    else:
+        with ThreadPoolExecutor(2) as beside:  # filters run on one core, and leave others idle
+            second = beside.submit(lambda: _back(classical_mask(image), raw.shape))
+            about = beside.submit(about_image, image, raw, ruler)
+            probability = gaussian_filter(_probability(network.module, image), 1.0, mode="nearest")
+            cut = lambda p: _back(_tidy(probability - p, blur_px=0), raw.shape)  # noqa: E731
+            masks = tuple(beside.map(cut, (0.5, 0.75, 0.25)))
+        mask, method, classical = masks[0], network.words, second.result()
+        columns, warnings = compared(network, masks, classical, about.result())
+        settings |= network.facts
+    labels = label(mask)[0]
+    return answer_of(STUDY, ruler, pixels, labels, method, columns, classical, warnings, settings)
+
+
+def prepared(raw: np.ndarray, ruler: Ruler) -> tuple[np.ndarray, Ruler, dict]:
+    """Bring an image to the light and the scale that the network knows.
+
+    Returns
+    -------
+    image : (H', W') float32
+    ruler : Ruler
+        Held against the lattice.
+    settings : dict
+    """
     from ..afm_coverage.whole import rescale
 
-    raw = as_grey(pixels)
     even, flattened = _evenly_lit(raw)
     seen = graphene_radius(even)
     ruler = with_lattice(ruler, seen)
@@ -54,25 +83,13 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
             "in; take a larger one"
         )
     image = even if scale == 1 else rescale(even, scale=scale)
-    settings = {"scale": scale, "flattened": flattened, "deviation": DEVIATION}
-    if (shipped := shipped_network(STUDY)) is None:
-        mask, method = _back(_deviation_mask(image), raw.shape), "local deviation"
-        classical, columns, warnings = None, {}, [NO_NETWORK]
-    else:
-        network, weights = shipped
-        with ThreadPoolExecutor(2) as beside:  # filters run on one core, and leave others idle
-            second = beside.submit(lambda: _back(_deviation_mask(image), raw.shape))
-            about = beside.submit(properties, image, raw)
-            lattice = beside.submit(lattice_properties, image, ruler.lattice_nm / PLANES_NM)
-            probability = gaussian_filter(_probability(network, image), 1.0, mode="nearest")
-            cut = lambda p: _back(_tidy(probability - p, blur_px=0), raw.shape)  # noqa: E731
-            masks = tuple(beside.map(cut, (0.5, 0.75, 0.25)))
-        mask, method, classical = masks[0], "the shipped network", second.result()
-        found = about.result() | lattice.result()
-        columns, warnings = compared(STUDY, masks, classical, found)
-        settings |= weights
-    labels = label(mask)[0]
-    return answer_of(STUDY, ruler, pixels, labels, method, columns, classical, warnings, settings)
+    return image, ruler, {"scale": scale, "flattened": flattened}
+
+
+def about_image(image: np.ndarray, raw: np.ndarray, ruler: Ruler) -> dict[str, float]:
+    """Compute what can be out of the network's range."""
+    lattice = lattice_properties(image, ruler.lattice_nm / PLANES_NM)
+    return properties(image, raw) | lattice
 
 
 def _evenly_lit(raw: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -87,11 +104,17 @@ def _evenly_lit(raw: np.ndarray) -> tuple[np.ndarray, bool]:
     return zscore(raw - background), True
 
 
-def _probability(network, image: np.ndarray) -> np.ndarray:
+def ready(image: np.ndarray) -> np.ndarray:
+    """Scale the grey values of a prepared image as the network wants them: (H, W) float32."""
     from ..data import zscore
+
+    return zscore(image)
+
+
+def _probability(network, image: np.ndarray) -> np.ndarray:
     from ..whole import predict_whole
 
-    return predict_whole(network, zscore(image), TILE, HALO)
+    return predict_whole(network, ready(image), TILE, HALO)
 
 
 def _tidy(logits: np.ndarray, **how) -> np.ndarray:
@@ -100,7 +123,7 @@ def _tidy(logits: np.ndarray, **how) -> np.ndarray:
     return tidy(logits[None], **how)[0]
 
 
-def _deviation_mask(image: np.ndarray) -> np.ndarray:
+def classical_mask(image: np.ndarray) -> np.ndarray:
     """Call contaminant what deviates more than the clean lattice, most of the image, does."""
     from ..graphene_hrtem.classical import local_deviation
 

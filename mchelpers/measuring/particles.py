@@ -10,9 +10,9 @@ from .answer import Answer, answer_of, as_grey
 from .physics import fringe_radius, with_fringes
 from .ranges import properties
 from .ruler import Ruler, need_pixel_size
-from .shipped import NO_NETWORK, compared, shipped_network
+from .shipped import NO_NETWORK, Network, compared
 
-__all__ = ["measure_particles"]
+__all__ = ["about_image", "classical_mask", "measure_particles", "prepared", "ready"]
 
 STUDY = "nanoparticles"
 PIXEL_NM = 0.02  # of the images that both were made with; half as much again is one scale
@@ -21,49 +21,73 @@ TILE, HALO = 1024, 192  # px; the halo is half of what the network sees, to its 
 SMALLEST_NM = 1.0  # across
 
 
-def measure_particles(pixels: np.ndarray, ruler: Ruler) -> Answer:
+def measure_particles(pixels: np.ndarray, ruler: Ruler, network: Network | None) -> Answer:
     """Outline crystalline nanoparticles of an HRTEM image, and size them.
-
-    The image is brought to the scale that the network was trained at, and the masks back.
 
     Parameters
     ----------
-    pixels, ruler
+    pixels, ruler, network
         As for :func:`mchelpers.measuring.graphene.measure_graphene`.
     """
     from ..afm_coverage.whole import rescale
-    from ..nanoparticles.crystallinity import lattice_mask
-    from ..nanoparticles.network import prepare_whole
     from ..nanoparticles.populations import separate
-    from ..nanoparticles.tiles import normalise, remove_xrays
+    from ..nanoparticles.tiles import remove_xrays
     from ..whole import predict_whole
 
-    need_pixel_size(ruler, "diameters")
     raw = as_grey(pixels)
+    image, ruler, settings = prepared(raw, ruler)
+    settings["lattice"] = LATTICE
+    mask = rescale(classical_mask(image).astype(np.float32), raw.shape) > 0.5
+    smallest_px = math.ceil(math.pi / 4 * (SMALLEST_NM / ruler.nm) ** 2)
+    if network is None:
+        labels, method = separate(mask, smallest_px), "local lattice map"
+        classical, columns, warnings = None, {}, [NO_NETWORK]
+    else:
+        probability = predict_whole(network.module, ready(image), TILE, HALO)
+        probability = rescale(probability, raw.shape)
+        labels, method, classical = separate(probability > 0.5, smallest_px), network.words, mask
+        masks = (labels > 0, probability > 0.75, probability > 0.25)
+        found = about_image(image, raw, ruler)
+        columns, warnings = compared(network, masks, classical, found)
+        settings |= network.facts
+    clean = image if settings["scale"] == 1 else remove_xrays(raw)
+    ruler = with_fringes(ruler, fringe_radius(clean, labels))
+    return answer_of(STUDY, ruler, pixels, labels, method, columns, classical, warnings, settings)
+
+
+def prepared(raw: np.ndarray, ruler: Ruler) -> tuple[np.ndarray, Ruler, dict]:
+    """Take X-rays out and bring an image to the scale that the network knows.
+
+    Returns
+    -------
+    As :func:`mchelpers.measuring.graphene.prepared`.
+    """
+    from ..afm_coverage.whole import rescale
+    from ..nanoparticles.tiles import remove_xrays
+
+    need_pixel_size(ruler, "diameters")
     scale = ruler.nm / PIXEL_NM
     scale = 1.0 if 1 / 1.5 <= scale <= 1.5 else scale
     if min(raw.shape) * scale < 64:
         raise ValueError(f"the image is {min(raw.shape) * ruler.nm:.3g} nm wide; take a larger one")
-    clean = remove_xrays(raw)
-    image = rescale(clean, scale=scale)
-    mask = rescale(lattice_mask(image, LATTICE).astype(np.float32), raw.shape) > 0.5
-    smallest_px = math.ceil(math.pi / 4 * (SMALLEST_NM / ruler.nm) ** 2)
-    settings = {"scale": scale, "lattice": LATTICE}
-    if (shipped := shipped_network(STUDY)) is None:
-        labels, method = separate(mask, smallest_px), "local lattice map"
-        classical, columns, warnings = None, {}, [NO_NETWORK]
-    else:
-        network, weights = shipped
-        ready = prepare_whole(normalise(image)[None])[0].numpy()
-        probability = rescale(predict_whole(network, ready, TILE, HALO), raw.shape)
-        labels, method, classical = (
-            separate(probability > 0.5, smallest_px),
-            "the shipped network",
-            mask,
-        )
-        found = properties(image, raw) | {"pixel_nm": ruler.nm}
-        masks = (labels > 0, probability > 0.75, probability > 0.25)
-        columns, warnings = compared(STUDY, masks, classical, found)
-        settings |= weights
-    ruler = with_fringes(ruler, fringe_radius(clean, labels))
-    return answer_of(STUDY, ruler, pixels, labels, method, columns, classical, warnings, settings)
+    return rescale(remove_xrays(raw), scale=scale), ruler, {"scale": scale}
+
+
+def about_image(image: np.ndarray, raw: np.ndarray, ruler: Ruler) -> dict[str, float]:
+    """Compute what can be out of the network's range."""
+    return properties(image, raw) | {"pixel_nm": ruler.nm}
+
+
+def classical_mask(image: np.ndarray) -> np.ndarray:
+    """Call particle where one set of lattice planes outshines the film."""
+    from ..nanoparticles.crystallinity import lattice_mask
+
+    return lattice_mask(image, LATTICE)
+
+
+def ready(image: np.ndarray) -> np.ndarray:
+    """Flatten a prepared image and scale its grey values: (H, W) float32."""
+    from ..nanoparticles.network import prepare_whole
+    from ..nanoparticles.tiles import normalise
+
+    return prepare_whole(normalise(image)[None])[0, 0].numpy()

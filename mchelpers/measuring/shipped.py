@@ -1,52 +1,114 @@
-"""Networks that ship with the book, and what their answers are held against."""
+"""Networks to measure with, shipped or trained on by the user, and what they are held against."""
 
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+import json
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
 from .answer import overlap
-from .ranges import outside, trained_ranges
+from .ranges import Ranges, outside, trained_ranges
 
-__all__ = ["NO_NETWORK", "compared", "shipped_network", "shipped_weights"]
-
-NO_NETWORK = "no network is at hand here: this is the classical answer alone"
-AGREED = 0.6  # intersection over union: below, network and classical method disagree
+__all__ = ["NO_NETWORK", "Network", "build", "compared", "find_network"]
 
 SHIPPED = {  # study -> file of the weights, blocks of its U-Net
     "graphene_hrtem": ("graphene-contaminants-8475a56564a0fd42.safetensors", 7),
 }
+NO_NETWORK = "no network is at hand here: this is the classical answer alone"
+AGREED = 0.6  # intersection over union: below, network and classical method disagree
 
 
-@cache
-def shipped_weights(study: str) -> tuple[Path, str] | None:
-    """Find the file of a study's network, and its sha256; None where it is not to be had."""
-    from ..kept import find_file
+@dataclass(frozen=True)
+class Network:
+    """A network to measure with.
 
-    if study not in SHIPPED:
-        return None
-    path = find_file(SHIPPED[study][0])
-    return (path, hashlib.sha256(path.read_bytes()).hexdigest()) if path.exists() else None
+    Attributes
+    ----------
+    study
+        Whose images it reads.
+    path, sha256
+        Of its weights.
+    ranges
+        Of its training images.
+    words
+        What to call it.
+    """
+
+    study: str
+    path: Path
+    sha256: str
+    ranges: Ranges
+    words: str
+
+    @cached_property
+    def module(self):
+        """The network itself, ready to predict."""
+        from ..kept import load_network
+
+        return _quick(load_network(build(self.study), self.path))
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Which it is."""
+        return {"weights": self.path.name, "weights_sha256": self.sha256}
 
 
-@cache
-def shipped_network(study: str):
-    """Load a study's network, and say which it is; None where it is not to be had."""
-    from ..kept import load_network
+def build(study: str):
+    """Build the network that ships for a study, with random weights."""
     from ..models import UNet
 
-    if (weights := shipped_weights(study)) is None:
-        return None
-    path, sha256 = weights
-    network = UNet(features=32, blocks=SHIPPED[study][1], classes=1, norm=True, stem=4)
-    return _quick(load_network(network, path)), {"weights": path.name, "weights_sha256": sha256}
+    return UNet(features=32, blocks=SHIPPED[study][1], classes=1, norm=True, stem=4)
+
+
+@cache
+def find_network(study: str, weights: Path | None = None) -> Network | None:
+    """Find a study's network; None where it is not to be had.
+
+    Parameters
+    ----------
+    weights
+        File that ``finetune`` wrote; None takes the one that ships.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a one, or is of another study.
+    """
+    from ..kept import find_file
+
+    if weights is None:
+        path = find_file(SHIPPED[study][0]) if study in SHIPPED else None
+        if path is None or not path.exists():
+            return None
+        ranges, words = trained_ranges(study), "the shipped network"
+    else:
+        path, ranges, words = weights, _own_ranges(study, weights), "your network"
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Network(study, path, sha256, ranges, words)
+
+
+def _own_ranges(study: str, weights: Path) -> Ranges:
+    """Read what ``finetune`` wrote beside a file of weights."""
+    about = weights.with_suffix(".json")
+    try:
+        content = json.loads(about.read_text(encoding="utf-8"))
+        trained_for, ranges = content["study"], content["ranges"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{weights} has no {about.name} beside it; give the network.safetensors that finetune "
+            "wrote"
+        ) from error
+    if trained_for != study:
+        raise ValueError(f"{weights} is a network for {trained_for}, not for {study}")
+    return ranges
 
 
 def compared(
-    study: str,
+    network: Network,
     masks: tuple[np.ndarray, np.ndarray, np.ndarray],
     classical: np.ndarray,
     found: dict[str, float],
@@ -75,7 +137,7 @@ def compared(
         "classical_covered_share": float(classical.mean()),
         "agreement_iou": (iou := overlap(mask, classical)),
     }
-    warnings = outside(found | {"covered_share": float(mask.mean())}, trained_ranges(study))
+    warnings = outside(found | {"covered_share": float(mask.mean())}, network.ranges)
     if iou < AGREED:
         warnings.append(
             f"network and classical method disagree (overlap {iou:.2f}): look at both outlines "

@@ -20,7 +20,7 @@ from .one import measure
 from .outlines import annotations, read_rois, roi_zip
 from .pictures import mask_tiff, overlay
 
-__all__ = ["CATEGORIES", "Job", "spread"]
+__all__ = ["CATEGORIES", "Job", "read_mask", "spread"]
 
 DRAWN = (".tif", ".zip")  # by hand: a mask, or ImageJ's ROIs
 CATEGORIES = {  # study -> what its objects are called in COCO
@@ -46,7 +46,7 @@ class Job:
     out
         Folder of the run.
     settings
-        ``study``, ``pixel_size_nm``, and what else would change the answer.
+        ``study``, ``pixel_size_nm``, ``weights``, and what else would change the answer.
     masks
         Folder of masks or ROIs drawn by hand; None has none.
     """
@@ -82,9 +82,10 @@ class Job:
         if self._is_done(made_of):
             return ""
         try:
-            answer = measure(self.file, self.settings["study"], self.settings["pixel_size_nm"])
+            how = {name: self.settings[name] for name in ("study", "pixel_size_nm", "weights")}
+            answer = measure(self.file, **how)
             if self.drawn:
-                answer = corrected(answer, _read_mask(self.drawn, answer.labels.shape))
+                answer = corrected(answer, read_mask(self.drawn, answer.labels.shape))
             made = {
                 self.out / "masks" / f"{self.name}.tif": mask_tiff(answer),
                 self.out / "overlays" / f"{self.name}.png": overlay(answer),
@@ -148,7 +149,8 @@ class Job:
         }
 
 
-def _read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
+def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Read a mask drawn by hand: a picture, or ImageJ's ROIs in an image of a shape."""
     from ..inputs.pictures import read_picture
 
     return read_rois(path, shape) if path.suffix == ".zip" else read_picture(path).pixels
