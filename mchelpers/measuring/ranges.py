@@ -92,6 +92,8 @@ def ranges_of(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, flo
     for name in rows[0]:
         values = [row[name] for row in rows if not math.isnan(row[name])]
         ranges[name] = (min(values) * (1 - FORGIVEN), max(values) * (1 + FORGIVEN))
+    low, high = ranges["grey_steps"]
+    ranges["grey_steps"] = (min(low, 10.0), high)  # finer steps than these are below any noise
     ranges["side_px"] = (ranges["side_px"][0] / 2, ranges["side_px"][1])  # it is convolutional
     ranges["clipped_share"] = (0.0, max(0.01, ranges["clipped_share"][1]))  # two pixels at least
     return ranges
