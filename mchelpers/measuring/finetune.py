@@ -13,9 +13,10 @@ import numpy as np
 
 from ..inputs.pictures import is_grey, read_picture
 from ..record.files import write_together
-from . import graphene, particles
 from .answer import as_grey, overlap
 from .files import SUFFIXES
+from .graphene import GRAPHENE
+from .particles import PARTICLES
 from .ranges import ranges_of
 from .ruler import read_ruler
 from .shipped import build, find_network
@@ -23,7 +24,7 @@ from .work import read_mask
 
 __all__ = ["Labelled", "finetune", "read_labelled"]
 
-METHODS = {"graphene_hrtem": graphene, "nanoparticles": particles}
+METHODS = {"graphene_hrtem": GRAPHENE, "nanoparticles": PARTICLES}
 SIDE = 256  # px, of the tiles to learn from
 EPOCHS = 30
 FOLDS = 5  # or as many as there are groups
@@ -177,7 +178,7 @@ def finetune(
                 "group": image.group,
                 "shipped": overlap(_predicted(shipped.module, s["ready"]), s["mask"]),
                 "finetuned": overlap(_predicted(unseen, s["ready"]), s["mask"]),
-                "classical": overlap(METHODS[study].classical_mask(s["image"]), s["mask"]),
+                "classical": overlap(METHODS[study].classical(s["image"]), s["mask"]),
             }
         )
     everything = kept.Training(
@@ -209,13 +210,13 @@ def _prepared(image: Labelled, study: str, pixel_size_nm: float | None) -> dict:
     try:
         raw = as_grey(image.pixels)
         ruler = read_ruler(study, image.pixel_size_nm, pixel_size_nm)
-        seen, ruler, _ = method.prepared(raw, ruler)
+        seen, ruler, _ = method.prepare(raw, ruler)
     except ValueError as error:
         raise ValueError(f"{image.name}: {error}") from error
     mask = image.mask
     if seen.shape != mask.shape:
         mask = rescale(mask.astype(np.float32), seen.shape) > 0.5
-    about = method.about_image(seen, raw, ruler) | {"covered_share": float(mask.mean())}
+    about = method.describe(seen, raw, ruler) | {"covered_share": float(mask.mean())}
     return {"image": seen, "ready": method.ready(seen), "mask": mask, "about": about}
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from .answer import Answer, answer_of, as_grey
 from .ranges import lattice_properties, properties, trained_ranges
 from .ruler import PLANES_NM, Ruler, graphene_radius, with_lattice
-from .shipped import NO_NETWORK, Network, compared
+from .shipped import NO_NETWORK, Method, Network, compared
 
-__all__ = ["about_image", "classical_mask", "measure_graphene", "prepared", "ready"]
+__all__ = ["GRAPHENE", "measure_graphene"]
 
 STUDY = "graphene_hrtem"
 RADII = (0.141, 0.349)  # px^-1, of the innermost ring in the training images
@@ -41,15 +41,15 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler, network: Network | None) 
     from scipy.ndimage import gaussian_filter, label
 
     raw = as_grey(pixels)
-    image, ruler, settings = prepared(raw, ruler)
+    image, ruler, settings = _prepare(raw, ruler)
     settings["deviation"] = DEVIATION
     if network is None:
-        mask, method = _back(classical_mask(image), raw.shape), "local deviation"
+        mask, method = _back(_classical_mask(image), raw.shape), "local deviation"
         classical, columns, warnings = None, {}, [NO_NETWORK]
     else:
         with ThreadPoolExecutor(2) as beside:  # filters run on one core, and leave others idle
-            second = beside.submit(lambda: _back(classical_mask(image), raw.shape))
-            about = beside.submit(about_image, image, raw, ruler)
+            second = beside.submit(lambda: _back(_classical_mask(image), raw.shape))
+            about = beside.submit(_describe, image, raw, ruler)
             probability = gaussian_filter(_probability(network.module, image), 1.0, mode="nearest")
             cut = lambda p: _back(_tidy(probability - p, blur_px=0), raw.shape)  # noqa: E731
             masks = tuple(beside.map(cut, (0.5, 0.75, 0.25)))
@@ -60,16 +60,8 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler, network: Network | None) 
     return answer_of(STUDY, ruler, pixels, labels, method, columns, classical, warnings, settings)
 
 
-def prepared(raw: np.ndarray, ruler: Ruler) -> tuple[np.ndarray, Ruler, dict]:
-    """Bring an image to the light and the scale that the network knows.
-
-    Returns
-    -------
-    image : (H', W') float32
-    ruler : Ruler
-        Held against the lattice.
-    settings : dict
-    """
+def _prepare(raw: np.ndarray, ruler: Ruler) -> tuple[np.ndarray, Ruler, dict]:
+    """Bring an image to the light and the scale that the network knows."""
     from ..afm_coverage.whole import rescale
 
     even, flattened = _evenly_lit(raw)
@@ -86,7 +78,7 @@ def prepared(raw: np.ndarray, ruler: Ruler) -> tuple[np.ndarray, Ruler, dict]:
     return image, ruler, {"scale": scale, "flattened": flattened}
 
 
-def about_image(image: np.ndarray, raw: np.ndarray, ruler: Ruler) -> dict[str, float]:
+def _describe(image: np.ndarray, raw: np.ndarray, ruler: Ruler) -> dict[str, float]:
     """Compute what can be out of the network's range."""
     lattice = lattice_properties(image, ruler.lattice_nm / PLANES_NM)
     return properties(image, raw) | lattice
@@ -104,8 +96,8 @@ def _evenly_lit(raw: np.ndarray) -> tuple[np.ndarray, bool]:
     return zscore(raw - background), True
 
 
-def ready(image: np.ndarray) -> np.ndarray:
-    """Scale the grey values of a prepared image as the network wants them: (H, W) float32."""
+def _ready(image: np.ndarray) -> np.ndarray:
+    """Scale the grey values of a prepared image as the network wants them."""
     from ..data import zscore
 
     return zscore(image)
@@ -114,7 +106,7 @@ def ready(image: np.ndarray) -> np.ndarray:
 def _probability(network, image: np.ndarray) -> np.ndarray:
     from ..whole import predict_whole
 
-    return predict_whole(network, ready(image), TILE, HALO)
+    return predict_whole(network, _ready(image), TILE, HALO)
 
 
 def _tidy(logits: np.ndarray, **how) -> np.ndarray:
@@ -123,7 +115,7 @@ def _tidy(logits: np.ndarray, **how) -> np.ndarray:
     return tidy(logits[None], **how)[0]
 
 
-def classical_mask(image: np.ndarray) -> np.ndarray:
+def _classical_mask(image: np.ndarray) -> np.ndarray:
     """Call contaminant what deviates more than the clean lattice, most of the image, does."""
     from ..graphene_hrtem.classical import local_deviation
 
@@ -143,3 +135,6 @@ def _back(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     from ..afm_coverage.whole import rescale
 
     return mask if mask.shape == shape else rescale(mask.astype(np.float32), shape) > 0.5
+
+
+GRAPHENE = Method(_prepare, _ready, _describe, _classical_mask)

@@ -10,9 +10,9 @@ from .answer import Answer, answer_of, as_grey
 from .physics import fringe_radius, with_fringes
 from .ranges import properties
 from .ruler import Ruler, need_pixel_size
-from .shipped import NO_NETWORK, Network, compared
+from .shipped import NO_NETWORK, Method, Network, compared
 
-__all__ = ["about_image", "classical_mask", "measure_particles", "prepared", "ready"]
+__all__ = ["PARTICLES", "measure_particles"]
 
 STUDY = "nanoparticles"
 PIXEL_NM = 0.02  # of the images that both were made with; half as much again is one scale
@@ -35,19 +35,19 @@ def measure_particles(pixels: np.ndarray, ruler: Ruler, network: Network | None)
     from ..whole import predict_whole
 
     raw = as_grey(pixels)
-    image, ruler, settings = prepared(raw, ruler)
+    image, ruler, settings = _prepare(raw, ruler)
     settings["lattice"] = LATTICE
-    mask = rescale(classical_mask(image).astype(np.float32), raw.shape) > 0.5
+    mask = rescale(_classical_mask(image).astype(np.float32), raw.shape) > 0.5
     smallest_px = math.ceil(math.pi / 4 * (SMALLEST_NM / ruler.nm) ** 2)
     if network is None:
         labels, method = separate(mask, smallest_px), "local lattice map"
         classical, columns, warnings = None, {}, [NO_NETWORK]
     else:
-        probability = predict_whole(network.module, ready(image), TILE, HALO)
+        probability = predict_whole(network.module, _ready(image), TILE, HALO)
         probability = rescale(probability, raw.shape)
         labels, method, classical = separate(probability > 0.5, smallest_px), network.words, mask
         masks = (labels > 0, probability > 0.75, probability > 0.25)
-        found = about_image(image, raw, ruler)
+        found = _describe(image, raw, ruler)
         columns, warnings = compared(network, masks, classical, found)
         settings |= network.facts
     clean = image if settings["scale"] == 1 else remove_xrays(raw)
@@ -55,13 +55,8 @@ def measure_particles(pixels: np.ndarray, ruler: Ruler, network: Network | None)
     return answer_of(STUDY, ruler, pixels, labels, method, columns, classical, warnings, settings)
 
 
-def prepared(raw: np.ndarray, ruler: Ruler) -> tuple[np.ndarray, Ruler, dict]:
-    """Take X-rays out and bring an image to the scale that the network knows.
-
-    Returns
-    -------
-    As :func:`mchelpers.measuring.graphene.prepared`.
-    """
+def _prepare(raw: np.ndarray, ruler: Ruler) -> tuple[np.ndarray, Ruler, dict]:
+    """Take X-rays out and bring an image to the scale that the network knows."""
     from ..afm_coverage.whole import rescale
     from ..nanoparticles.tiles import remove_xrays
 
@@ -73,21 +68,24 @@ def prepared(raw: np.ndarray, ruler: Ruler) -> tuple[np.ndarray, Ruler, dict]:
     return rescale(remove_xrays(raw), scale=scale), ruler, {"scale": scale}
 
 
-def about_image(image: np.ndarray, raw: np.ndarray, ruler: Ruler) -> dict[str, float]:
+def _describe(image: np.ndarray, raw: np.ndarray, ruler: Ruler) -> dict[str, float]:
     """Compute what can be out of the network's range."""
     return properties(image, raw) | {"pixel_nm": ruler.nm}
 
 
-def classical_mask(image: np.ndarray) -> np.ndarray:
+def _classical_mask(image: np.ndarray) -> np.ndarray:
     """Call particle where one set of lattice planes outshines the film."""
     from ..nanoparticles.crystallinity import lattice_mask
 
     return lattice_mask(image, LATTICE)
 
 
-def ready(image: np.ndarray) -> np.ndarray:
-    """Flatten a prepared image and scale its grey values: (H, W) float32."""
+def _ready(image: np.ndarray) -> np.ndarray:
+    """Flatten a prepared image and scale its grey values."""
     from ..nanoparticles.network import prepare_whole
     from ..nanoparticles.tiles import normalise
 
     return prepare_whole(normalise(image)[None])[0, 0].numpy()
+
+
+PARTICLES = Method(_prepare, _ready, _describe, _classical_mask)

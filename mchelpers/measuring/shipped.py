@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,13 +14,36 @@ import numpy as np
 from .answer import overlap
 from .ranges import Ranges, outside, trained_ranges
 
-__all__ = ["NO_NETWORK", "Network", "build", "compared", "find_network"]
+__all__ = ["NO_NETWORK", "Method", "Network", "build", "compared", "find_network"]
 
 SHIPPED = {  # study -> file of the weights, blocks of its U-Net
     "graphene_hrtem": ("graphene-contaminants-8475a56564a0fd42.safetensors", 7),
 }
 NO_NETWORK = "no network is at hand here: this is the classical answer alone"
 AGREED = 0.6  # intersection over union: below, network and classical method disagree
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a study does with an image before and beside its network.
+
+    Attributes
+    ----------
+    prepare
+        Function of (raw image, ruler): the image at the light and the scale that the network
+        knows, the ruler held against it, and the settings.
+    ready
+        Function of the prepared image: grey values as the network wants them, (H, W) float32.
+    describe
+        Function of (prepared image, raw image, ruler): what can be out of the network's range.
+    classical
+        Function of the prepared image: a mask without any network.
+    """
+
+    prepare: Callable
+    ready: Callable
+    describe: Callable
+    classical: Callable
 
 
 @dataclass(frozen=True)

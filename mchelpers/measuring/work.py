@@ -82,7 +82,7 @@ class Job:
         if self._is_done(made_of):
             return ""
         try:
-            how = {name: self.settings[name] for name in ("study", "pixel_size_nm", "weights")}
+            how = {n: self.settings.get(n) for n in ("study", "pixel_size_nm", "weights")}
             answer = measure(self.file, **how)
             if self.drawn:
                 answer = corrected(answer, read_mask(self.drawn, answer.labels.shape))

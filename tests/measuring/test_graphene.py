@@ -14,7 +14,8 @@ from scipy.ndimage import gaussian_filter
 import mchelpers
 from mchelpers.afm_coverage.whole import rescale
 from mchelpers.kept import load_network
-from mchelpers.measuring import graphene, shipped
+from mchelpers.measuring import graphene, one
+from mchelpers.measuring.shipped import find_network
 from mchelpers.models import UNet
 from mchelpers.train import predict
 
@@ -32,7 +33,7 @@ def sample():
 
 @pytest.fixture
 def without_network(monkeypatch):
-    monkeypatch.setattr(graphene, "shipped_network", lambda study: None)
+    monkeypatch.setattr(one, "find_network", lambda study, weights: None)
 
 
 def test_the_network_finds_the_disk_in_nanometres(sample):
@@ -117,14 +118,14 @@ def test_nothing_found_is_an_answer(without_network):
 
 def test_a_large_image_is_taken_in_tiles_and_shows_no_seam(sample, monkeypatch):
     image = np.tile((sample - sample.mean()) / sample.std(), (3, 3))
-    whole = graphene._deviation_mask(image)
+    whole = graphene._classical_mask(image)
     monkeypatch.setattr(graphene, "WINDOW", 256)
-    assert (graphene._deviation_mask(image) == whole).mean() > 0.9999
+    assert (graphene._classical_mask(image) == whole).mean() > 0.9999
 
 
 def test_the_quick_network_answers_as_the_shipped_one_does(sample):
     plain = UNet(features=32, blocks=7, classes=1, norm=True, stem=4)
-    plain = load_network(plain, shipped.shipped_weights("graphene_hrtem")[0])
+    plain = load_network(plain, find_network("graphene_hrtem").path)
     image = torch.from_numpy((sample - sample.mean()) / sample.std())[None, None]
-    quick = predict(shipped.shipped_network("graphene_hrtem")[0], image)
+    quick = predict(find_network("graphene_hrtem").module, image)
     assert (quick - predict(plain, image)).abs().mean() < 0.02  # bfloat16 rounds

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mchelpers
-from mchelpers.measuring import particles
+from mchelpers.measuring import one
 from mchelpers.measuring.shipped import NO_NETWORK
 
 
@@ -15,7 +15,7 @@ def disk(size, row, column, radius):
 
 @pytest.fixture
 def without_network(monkeypatch):
-    monkeypatch.setattr(particles, "shipped_network", lambda study: None)
+    monkeypatch.setattr(one, "find_network", lambda study, weights: None)
 
 
 def test_particles_are_sized_in_nanometres_and_those_at_the_border_left_out(without_network):

@@ -3,7 +3,7 @@
 import yaml
 from conftest import REPOSITORY
 
-from mchelpers.measuring.shipped import SHIPPED, shipped_network, shipped_weights
+from mchelpers.measuring.shipped import SHIPPED, find_network
 
 
 def test_each_network_is_one_that_ships():
@@ -12,4 +12,4 @@ def test_each_network_is_one_that_ships():
 
 
 def test_a_study_without_a_network_has_none():
-    assert shipped_weights("afm_coverage") is None and shipped_network("afm_coverage") is None
+    assert find_network("afm_coverage") is None
