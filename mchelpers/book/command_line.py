@@ -48,9 +48,9 @@ def command_execute(root: Path, args) -> list[str]:
     The smoke tier runs in a copy: its outputs are no results and must not
     stand where results stand.
     """
+    from ..claims.results import check_claims
     from .execute import execute_all
     from .pages import write_pages
-    from .verdicts import check_claims
 
     tier = args.tier or default_tier()
     chosen = chapters(root, args.name)
@@ -88,8 +88,8 @@ def command_verify(root: Path, args) -> list[str]:
 
 def command_check(root: Path, args) -> list[str]:
     """Hold every page against the record and the claims."""
+    from ..claims.results import check_claims
     from .pages import check_pages
-    from .verdicts import check_claims
     from .weights import check_weights
 
     faults = [f for c in chapters(root) for f in check_chapter(c, args.allow_smoke)]
@@ -125,8 +125,8 @@ def command_text(root: Path, args) -> list[str]:
 
 def command_pages(root: Path, args) -> list[str]:
     """Write the generated pages and the words of the notebooks."""
+    from ..claims.results import check_claims
     from .pages import write_pages
-    from .verdicts import check_claims
 
     return check_claims(root) or write_pages(root)
 
