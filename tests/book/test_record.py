@@ -8,6 +8,7 @@ import pytest
 
 from mchelpers.book import execute, lock, pages
 from mchelpers.book.lock import check_chapter
+from mchelpers.claims import results
 from mchelpers.record import chapter as record
 from mchelpers.record.schema import first_fault
 
