@@ -80,6 +80,7 @@ def run_finetune(args) -> int:
     int
         0, or 2 if the call is wrong, 130 if it was interrupted.
     """
+    from ..downloads import DataError
     from .finetune import COMPARED, finetune, read_labelled
 
     try:
@@ -87,7 +88,7 @@ def run_finetune(args) -> int:
             raise ValueError(f"--epochs is {args.epochs}; it must be 1 or more")
         labelled = read_labelled(args.labels, args.images)
         found = finetune(labelled, args.study, args.out, args.pixel_size_nm, epochs=args.epochs)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, DataError) as error:
         print(f"- {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """Own labels: masks find their images, groups stay apart, and the verdict follows the scores."""
 
+import argparse
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from lattices import honeycomb
 
 import mchelpers
 from mchelpers.measuring import finetune
+from mchelpers.measuring.command import add_parsers, run_finetune
 from mchelpers.measuring.finetune import Labelled, read_labelled
 
 
@@ -82,6 +84,19 @@ def test_tiles_cover_every_pixel_and_know_whose_they_are():
     assert tiles.shape[1:] == targets.shape[1:] == (1, 64, 64)
     assert set(tiles[of == 0].flatten().tolist()) == set(image.ravel().tolist())
     assert (of == 1).sum() == 1
+
+
+def test_a_wrong_call_is_one_sentence(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_parsers(parser.add_subparsers())
+    for words, said in (
+        ([str(tmp_path)], "holds no JSON file of Labelme"),
+        ([str(tmp_path), "--epochs", "0"], "--epochs is 0"),
+    ):
+        args = parser.parse_args(["finetune", *words, "--study", "graphene_hrtem"])
+        assert run_finetune(args) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
 
 
 def test_masks_find_their_images_and_folders_are_groups(tmp_path):
