@@ -17,7 +17,7 @@ from ..record.files import write_atomically, write_together
 from .answer import Answer, corrected
 from .files import digest
 from .one import measure
-from .outlines import annotations, read_rois, roi_zip
+from .outlines import annotations, outlined, read_rois, roi_zip
 from .pictures import mask_tiff, overlay
 
 __all__ = ["CATEGORIES", "Job", "read_mask", "spread"]
@@ -86,19 +86,19 @@ class Job:
             answer = measure(self.file, **how)
             if self.drawn:
                 answer = corrected(answer, read_mask(self.drawn, answer.labels.shape))
+            objects = outlined(answer.labels)
             made = {
                 self.out / "masks" / f"{self.name}.tif": mask_tiff(answer),
                 self.out / "overlays" / f"{self.name}.png": overlay(answer),
-                self.out / "rois" / f"{self.name}.zip": roi_zip(answer.labels),
+                self.out / "rois" / f"{self.name}.zip": roi_zip(objects),
             }
-            outlines = annotations(answer.labels)
         except Exception as error:  # one file, whatever is wrong with it, stops no run
             return self.fail(error, made_of, time.perf_counter() - started)
         result = {
             "made_of": made_of,
             "row": self._row(answer) | {"sha256": made_of["sha256"]},
             "objects": [{"file": self.label, **found} for found in answer.objects],
-            "annotations": outlines,
+            "annotations": annotations(answer.labels, objects),
         }
         result["row"]["seconds"] = time.perf_counter() - started
         made[self.result] = json.dumps(result)  # the last one: with it, the file is done
