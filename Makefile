@@ -54,8 +54,8 @@ test: check ## unit tests, every chapter at the smoke tier, the strict build, it
 mutants: $(READY) ## mistakes that would make the book lie: a unit test must notice each
 	$(BIN)/python tests/mutate.py -n 2 "$(NAME)"
 
-bench: $(READY) ## times of the methods on this machine
-	$(BIN)/python benchmarks/bench.py
+bench: $(READY) ## each fast routine beside a plain one, on this machine: a page; TIER=smoke is quick
+	$(BIN)/python -m mchelpers execute beyond/03_bench $(if $(TIER),--tier $(TIER))
 
 clean: ## remove what the targets above made, but not .venv
 	rm -rf _build .runs .pytest_cache .ruff_cache .hypothesis

@@ -39,7 +39,7 @@ TARGETS = {  # what -> most of it
     "code lines of claims": 300,
     "code lines of record": 300,
     "code lines of inputs": 1700,
-    "code lines of measuring": 1400,
+    "code lines of measuring": 1750,  # 1400 before networks of two studies, and finetune
     "code lines of a study": 1800,
     "percent docstrings": 33,
     "public functions that one chapter uses": 0,
@@ -61,7 +61,6 @@ UNUSED = {  # public, and no chapter reaches it: why it stays
     "afm_coverage.release.FilmImage": "data on Zenodo, out of reach where chapters are executed",
     "afm_coverage.release.fetch_wse2": "data on Zenodo, out of reach where chapters are executed",
     "afm_coverage.release.load_wse2_zenodo": "data on Zenodo, likewise",
-    "inputs.labels.read_labels": "for what people bring; chapters read what they wrote",
     "nanoparticles.release.fetch_nanoparticles": "data on Zenodo, likewise",
     "nanoparticles.release.load_nanoparticle_stack": "data on Zenodo, likewise",
     "tmd_optical.screens.Window": "needs a display, which the machine that executes lacks",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..install import DISTRIBUTION, install_line
-from ..measuring.command import add_parser, run_measure
+from ..measuring.command import add_parsers, run_finetune, run_measure
 from ..record.chapter import Chapter, chapters, find_root, load_record
 from ..record.checkout import trial_copy
 from ..run import TIERS, choose_tier
@@ -48,9 +48,9 @@ def command_execute(root: Path, args) -> list[str]:
     The smoke tier runs in a copy: its outputs are no results and must not
     stand where results stand.
     """
+    from ..claims.results import check_claims
     from .execute import execute_all
     from .pages import write_pages
-    from .verdicts import check_claims
 
     tier = args.tier or default_tier()
     chosen = chapters(root, args.name)
@@ -88,8 +88,8 @@ def command_verify(root: Path, args) -> list[str]:
 
 def command_check(root: Path, args) -> list[str]:
     """Hold every page against the record and the claims."""
+    from ..claims.results import check_claims
     from .pages import check_pages
-    from .verdicts import check_claims
     from .weights import check_weights
 
     faults = [f for c in chapters(root) for f in check_chapter(c, args.allow_smoke)]
@@ -125,8 +125,8 @@ def command_text(root: Path, args) -> list[str]:
 
 def command_pages(root: Path, args) -> list[str]:
     """Write the generated pages and the words of the notebooks."""
+    from ..claims.results import check_claims
     from .pages import write_pages
-    from .verdicts import check_claims
 
     return check_claims(root) or write_pages(root)
 
@@ -282,15 +282,15 @@ def make_parser() -> argparse.ArgumentParser:
     ship.add_argument("names", nargs="+", help="NAME-KEY, as the kept file is called")
     ship.set_defaults(command=command_ship)
 
-    add_parser(commands)
+    add_parsers(commands)
     return parser
 
 
 def main() -> int:
     """Parse the command line and run one command."""
     args = make_parser().parse_args()
-    if args.command is run_measure:  # it needs no checkout of the book
-        return run_measure(args)
+    if args.command in (run_measure, run_finetune):  # they need no checkout of the book
+        return args.command(args)
     try:
         faults = args.command(find_root(), args)
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..claims.entries import load_claims
+from ..claims.results import load_results
 from ..record.chapter import (
     Chapter,
     cell_hashes,
@@ -26,7 +27,6 @@ from ..record.files import write_atomically, write_together
 from .bars import bars_to_text
 from .plain import dump, render
 from .repeat import drift
-from .verdicts import load_results
 
 __all__ = ["ChapterError", "execute", "execute_all", "run_chapter", "update_text"]
 

@@ -11,7 +11,7 @@ from ..record.files import write_together
 from ..record.machine import describe
 from .api import api_page
 from .plain import render
-from .verdicts import results_page, sentences_page, table, verdict_table
+from .verdicts import missed_page, results_page, sentences_page, table, verdict_table
 from .weights import weights_page
 
 __all__ = ["check_pages", "generate", "write_pages"]
@@ -100,6 +100,7 @@ def generate(root: Path) -> dict[Path, str]:
     counted = verdict_table(root)
     return {
         record / "sentences.md": sentences_page(root, NOTICE),
+        record / "missed.md": missed_page(root, NOTICE),
         record / "results.md": results_page(root, NOTICE),
         record / "runs.md": _runs_page(root),
         record / "_verdicts.md": NOTICE + "\n" + counted,

@@ -6,11 +6,17 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from ..claims.entries import Claim, load_claims, read_claims, studies
+from ..claims.entries import Claim, studies
 from ..claims.judge import VERDICTS, Comparison, Verdict, judge
-from ..record.chapter import Chapter, chapters, load_record
+from ..claims.results import judge_all, load_results
+from ..record.chapter import chapters, load_record
 
-__all__ = ["check_claims", "load_results", "results_page", "sentences_page", "verdict_table"]
+__all__ = [
+    "missed_page",
+    "results_page",
+    "sentences_page",
+    "verdict_table",
+]
 
 REASONS = {
     "digit": "last printed digit",
@@ -35,40 +41,6 @@ def study_title(root: Path, study: str) -> str:
         if line.startswith("# "):
             return line[2:].strip()
     raise ValueError(f"book/{study}/index.md has no title, a line that begins with '# '")
-
-
-def load_results(root: Path, study: str) -> dict[str, dict]:
-    """Collect the results of a study's records: ``chapter:key`` -> result, with its tier."""
-    found = {}
-    for source in sorted((root / "book" / study).glob("[0-9][0-9]_*.md")):
-        record = load_record(Chapter(f"{study}/{source.stem}", root))
-        for key, result in record["results"].items() if record else ():
-            found[f"{source.stem}:{key}"] = {**result, "tier": record["tier"]}
-    return found
-
-
-def check_claims(root: Path) -> list[str]:
-    """List what is wrong with the claims: unreadable entries, keys without a result."""
-    faults = []
-    for study in studies(root):
-        claims, unreadable = read_claims(root, study)
-        faults += unreadable
-        try:
-            results = load_results(root, study)
-        except ValueError as error:  # a damaged record
-            faults.append(str(error))
-            continue
-        for claim in claims:
-            try:
-                judge(claim, results)
-            except ValueError as error:
-                faults.append(f"{study}: {error}")
-    return faults
-
-
-def _judged(root: Path, study: str) -> list[tuple[Claim, Verdict]]:
-    results = load_results(root, study)
-    return [(claim, judge(claim, results)) for claim in load_claims(root, study)]
 
 
 def _number(value: float) -> str:
@@ -223,7 +195,7 @@ def results_page(root: Path, notice: str) -> str:
         '<div class="claim-filter"></div>\n',  # filled by claims.js in the reader's browser
     ]
     for study in studies(root):
-        results, judged = load_results(root, study), _judged(root, study)
+        results, judged = load_results(root, study), judge_all(root, study)
         run = [(c, v) for c, v in judged if v.word != "not run"]
         sections = {
             "Numbers of the paper": [(c, v) for c, v in run if c.kind == "number"],
@@ -248,22 +220,49 @@ def sentences_page(root: Path, notice: str) -> str:
         "book found and the verdict. All other claims: {doc}`/book/record/results`.\n",
     ]
     for study in studies(root):
-        results = load_results(root, study)
-        rows = [
-            [c.says, c.paper if c.kind == "number" else "–", _answer(c, v, results), _verdict(c, v)]
-            for c, v in _judged(root, study)
-            if c.headline
-        ]
-        if rows:
-            parts.append(f"## {study_title(root, study)}\n")
-            parts.append(table(["the paper says", "paper", "here", "verdict"], rows))
+        chosen = [pair for pair in judge_all(root, study) if pair[0].headline]
+        parts += _chapter(root, study, _rows(root, study, chosen))
     return "\n".join(parts)
+
+
+def missed_page(root: Path, notice: str) -> str:
+    """Make the page of what could not be reproduced: claims that failed, reasons of the rest."""
+    parts = [
+        "# What we could not reproduce\n",
+        notice,
+        "Claims of the papers that came out otherwise here, with the reason where one is known; "
+        "and what was not run, by its reason. A claim of another setting is in neither: "
+        "{doc}`/book/record/results`.\n",
+    ]
+    for study in studies(root):
+        theirs = [(c, v) for c, v in judge_all(root, study) if not c.ours]
+        failed = [(c, v) for c, v in theirs if v.word in ("short", "differs")]
+        parts += _chapter(root, study, _rows(root, study, failed))
+        reasons = Counter(c.why for c, v in theirs if v.word == "not run")
+        if reasons:
+            counted = [[why, str(count)] for why, count in reasons.most_common()]
+            parts.append(table(["not run, because", "claims"], counted))
+    return "\n".join(parts)
+
+
+def _rows(root: Path, study: str, judged: list[tuple[Claim, Verdict]]) -> list[list[str]]:
+    results = load_results(root, study)
+    return [
+        [c.says, c.paper if c.kind == "number" else "–", _answer(c, v, results), _verdict(c, v)]
+        for c, v in judged
+    ]
+
+
+def _chapter(root: Path, study: str, rows: list[list[str]]) -> list[str]:
+    """Head a study's table; nothing where it has no row."""
+    head = ["the paper says", "paper", "here", "verdict"]
+    return [f"## {study_title(root, study)}\n", table(head, rows)] if rows else []
 
 
 def verdict_table(root: Path) -> str:
     """Count the verdicts: a row a verdict, a column a study."""
     names = studies(root)
-    counts = {s: Counter((c.ours, v.word) for c, v in _judged(root, s)) for s in names}
+    counts = {s: Counter((c.ours, v.word) for c, v in judge_all(root, s)) for s in names}
     rows = [
         [word, *(str(counts[s][False, word] or "–") for s in names)]
         for word in VERDICTS

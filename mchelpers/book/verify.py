@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..claims.entries import load_claims
+from ..claims.results import load_results
 from ..record.chapter import Chapter, load_record, read_page
 from ..record.checkout import commit
 from ..record.files import write_atomically
 from .execute import ChapterError, run_chapter
 from .repeat import is_within, moved, other_cells
-from .verdicts import load_results
 
 __all__ = ["faults", "run_twice", "verify"]
 

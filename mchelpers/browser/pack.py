@@ -6,7 +6,6 @@ what ``npm pack onnxruntime-web`` fetches. The network is packed whenever the bo
 
 from __future__ import annotations
 
-import ast
 import base64
 import gzip
 import inspect
@@ -18,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..measuring import graphene, ranges, ruler
+from ..measuring.shipped import build, find_network
 
 __all__ = ["graphene_script", "packed", "sample"]
 
@@ -60,21 +60,19 @@ def graphene_script() -> str:
     from ..kept import load_network
     from .graph import whole_graph
 
-    if (found := graphene.shipped_weights()) is None:
-        raise FileNotFoundError(f"{graphene.WEIGHTS} is not at hand: the page needs weights/")
-    file, sha256 = found
-    known = ranges.trained_ranges()
+    if (shipped := find_network(graphene.STUDY)) is None:
+        raise FileNotFoundError("the network of the graphene study is not at hand: see weights/")
+    known = shipped.ranges
     pixels, nm = sample()
     picture = io.BytesIO()
     Image.fromarray(pixels).save(picture, "PNG")
-    network = load_network(_unfilled(graphene.WEIGHTS), file)
+    network = load_network(build(graphene.STUDY), shipped.path)
     model = whole_graph(network, known["unevenness"][1])
     usual = inspect.signature(tidy).parameters
     settings = {
-        "weights": graphene.WEIGHTS,
-        "weights_sha256": sha256,
+        **shipped.facts,
         "planes_nm": ruler.PLANES_NM,
-        "plausible_nm": ruler.PLAUSIBLE_NM["graphene_hrtem"],
+        "plausible_nm": ruler.PLAUSIBLE_NM[graphene.STUDY],
         "radii": graphene.RADII,
         "smallest": 64,
         "ranges": known,
@@ -85,18 +83,6 @@ def graphene_script() -> str:
     }
     files = {"network.onnx": model.SerializeToString(), "sample.png": picture.getvalue()}
     return packed("graphene", files, settings)
-
-
-def _unfilled(weights: str):
-    """Make the network that the card of a shipped file names, without its weights."""
-    import yaml
-
-    from .. import models
-
-    cards = yaml.safe_load((ROOT / "weights" / "cards.yml").read_text(encoding="utf-8"))
-    call = ast.parse(cards[weights]["network"].strip(), mode="eval").body  # models.UNet(...)
-    given = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
-    return getattr(models, call.func.attr)(**given)
 
 
 def main(package: Path) -> None:

@@ -35,7 +35,9 @@ def changes(run: dict) -> list[str]:
         if now != sha256:
             words = "is not there" if now is None else "has changed"
             said.append(f"{file} {words}" if sha256 else f"{file} could not be read then")
-    then, now = run["made_with"], provenance(run["arguments"]["study"])
+    arguments = run["arguments"]
+    weights = arguments.get("weights")
+    then, now = run["made_with"], provenance(arguments["study"], weights and Path(weights))
     for name in sorted({*then, *now}):
         if then.get(name) != now.get(name):
             said.append(f"{name} was {then.get(name)}, and is {now.get(name)}")

@@ -14,7 +14,6 @@ from .ruler import Ruler
 
 __all__ = ["Answer", "answer_of", "as_grey", "corrected", "overlap"]
 
-AGREED = 0.6  # intersection over union: below, network and classical method disagree
 LARGEST = 2**28  # px; tile by tile a network would take an hour on it
 SMALLEST = 64  # px
 SHAPES = ("aspect", "circularity", "solidity")

@@ -1,4 +1,4 @@
-"""The command ``measure``: files in, a folder of tables and a report out."""
+"""The commands ``measure``, files in, tables and a report out; and ``finetune``, labels in."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import math
 import sys
 from pathlib import Path
 
-__all__ = ["add_parser", "run_measure"]
+__all__ = ["add_parsers", "run_finetune", "run_measure"]
 
 
-def add_parser(commands) -> None:
-    """Add the command to a parser's sub-commands."""
+def add_parsers(commands) -> None:
+    """Add the commands to a parser's sub-commands."""
     measure = commands.add_parser("measure", help="measure your own images by a study's method")
     measure.add_argument("files", nargs="*", help="images; folders of them; patterns in quotes")
     measure.add_argument("--study", help="graphene_hrtem, or another study's name")
     measure.add_argument("--out", type=Path, help="default: measured; goes on with what is there")
     measure.add_argument("--pixel-size-nm", type=float, help="default: what each file says")
     measure.add_argument("--masks", type=Path, help="folder of corrected masks or ROIs, as in OUT")
+    measure.add_argument("--weights", type=Path, help="network.safetensors of finetune")
     measure.add_argument("--workers", type=int, default=1, help="processes; default: 1")
     how = measure.add_mutually_exclusive_group()
     how.add_argument("--watch", action="store_true", help="measure what arrives, until Ctrl-C")
@@ -25,6 +26,18 @@ def add_parser(commands) -> None:
         "--again", type=Path, metavar="RUN.JSON", help="repeat a run, say what changed"
     )
     measure.set_defaults(command=run_measure)
+    finetune = commands.add_parser("finetune", help="train a shipped network on with your labels")
+    finetune.add_argument(
+        "labels", type=Path, help="masks, named as their images; or COCO, YOLO, Labelme, CVAT"
+    )
+    finetune.add_argument(
+        "--study", required=True, help="graphene_hrtem, or another with a network"
+    )
+    finetune.add_argument("--images", type=Path, help="folder of images; folders in it are groups")
+    finetune.add_argument("--out", type=Path, default=Path("finetuned"), help="default: finetuned")
+    finetune.add_argument("--pixel-size-nm", type=float, help="default: what each file says")
+    finetune.add_argument("--epochs", type=int, default=30, help="default: 30")
+    finetune.set_defaults(command=run_finetune)
 
 
 def run_measure(args) -> int:
@@ -43,11 +56,9 @@ def run_measure(args) -> int:
     try:
         if args.workers < 1 or (args.watch and args.workers > 1):
             raise ValueError(f"--workers is {args.workers}; it must be 1 or more, 1 with --watch")
-        files, study, pixel_size_nm, masks, out = _again(args) if args.again else _new(args)
+        files, out, how = _again(args) if args.again else _new(args)
         out.mkdir(parents=True, exist_ok=True)
-        failed, count = measure_files(
-            files, study, out, pixel_size_nm, masks=masks, workers=args.workers, say=tqdm.write
-        )
+        failed, count = measure_files(files, out=out, **how, workers=args.workers, say=tqdm.write)
         if args.again:
             then, now = (_answers(p) for p in (args.again, out / "run.json"))
             print(f"The answers are {'the same' if then == now else 'not the same'} as then.")
@@ -61,8 +72,42 @@ def run_measure(args) -> int:
     return int(failed > 0)
 
 
+def run_finetune(args) -> int:
+    """Train a shipped network on with labelled images, and say whether it was worth it.
+
+    Returns
+    -------
+    int
+        0, or 2 if the call is wrong, 130 if it was interrupted.
+    """
+    from ..downloads import DataError
+    from .finetune import COMPARED, finetune, read_labelled
+
+    try:
+        if args.epochs < 1:
+            raise ValueError(f"--epochs is {args.epochs}; it must be 1 or more")
+        labelled = read_labelled(args.labels, args.images)
+        found = finetune(labelled, args.study, args.out, args.pixel_size_nm, epochs=args.epochs)
+    except (OSError, ValueError, ImportError, DataError) as error:
+        print(f"- {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from here.", file=sys.stderr)
+        return 130
+    print("Overlap with your masks, on images that the network did not see:")
+    for name in COMPARED:
+        print(f"  {name:<10} {found[f'{name}_overlap']:.3f}")
+    low, high = found["gain_low"], found["gain_high"]
+    print(
+        f"Gain {found['gain']:+.3f} (95 % interval {low:+.3f} to {high:+.3f}): {found['verdict']}."
+    )
+    network = args.out / "network.safetensors"
+    print(f"To use it: measure FILES --study {args.study} --weights {network}")
+    return 0
+
+
 def _new(args) -> tuple:
-    """Read the call of a new run."""
+    """Read the call of a new run: files, folder, and how to measure."""
     from .files import arriving, find_images
     from .one import check_study
     from .ruler import read_ruler
@@ -74,7 +119,8 @@ def _new(args) -> tuple:
         raise ValueError(f"{args.masks} is no folder; give the one that holds your masks")
     out = args.out or Path("measured")
     files = (arriving if args.watch else find_images)(args.files, out)
-    return files, args.study, args.pixel_size_nm, args.masks, out
+    how = {"study": args.study, "pixel_size_nm": args.pixel_size_nm}
+    return files, out, how | {"masks": args.masks, "weights": args.weights}
 
 
 def _again(args) -> tuple:
@@ -87,10 +133,10 @@ def _again(args) -> tuple:
         raise ValueError(f"{out} holds the run to repeat; give another folder with --out")
     for words in changes(run) or ["Files, versions and weights are those of the run."]:
         print(words)
-    arguments = run["arguments"]
-    masks = arguments["masks"] and Path(arguments["masks"])
-    files = [Path(file) for file in run["files"]]
-    return files, arguments["study"], arguments["pixel_size_nm"], masks, out
+    how = dict(run["arguments"])
+    for name in ("masks", "weights"):
+        how[name] = how.get(name) and Path(how[name])
+    return [Path(file) for file in run["files"]], out, how
 
 
 def _answers(path: Path) -> str:

@@ -16,8 +16,8 @@ from .. import __version__
 from ..record.files import write_atomically
 from ..record.machine import describe, machine, versions
 from .files import named
-from .graphene import WEIGHTS, shipped_weights
 from .report import report_page
+from .shipped import find_network
 from .tables import add_run, dictionary_text, write_coco, write_tables
 from .work import CATEGORIES, Job, spread
 
@@ -31,6 +31,7 @@ def measure_files(
     pixel_size_nm: float | None = None,
     *,
     masks: Path | None = None,
+    weights: Path | None = None,
     workers: int = 1,
     say: Callable[[str], object] = print,
 ) -> tuple[int, int]:
@@ -48,6 +49,8 @@ def measure_files(
         same settings, is kept.
     masks
         Folder of TIFF masks drawn by hand, named as in ``out / "masks"``.
+    weights
+        As for :func:`mchelpers.measuring.one.measure`.
     workers
         Processes; the answers do not depend on their number.
     say
@@ -61,8 +64,9 @@ def measure_files(
     from tqdm.auto import tqdm
 
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    facts = provenance(study)
+    facts = provenance(study, weights)
     settings = {"study": study, "pixel_size_nm": pixel_size_nm, "version": __version__}
+    settings["weights"] = weights and str(weights)
     settings["weights_sha256"] = facts["weights_sha256"]
     total = len(files) if isinstance(files, Sequence) else None
     jobs = (
@@ -93,6 +97,7 @@ def measure_files(
     shown = {name: value for name, value in shown.items() if value is not None}
     write_atomically(out / "report.html", report_page(study, _results(done), out, shown))
     arguments = {"study": study, "pixel_size_nm": pixel_size_nm, "masks": masks and str(masks)}
+    arguments["weights"] = settings["weights"]
     run = {"arguments": arguments, "made_with": facts, "files": hashes, "answers_sha256": answers}
     write_atomically(out / "run.json", json.dumps(run, indent=1) + "\n")
     about = {
@@ -110,8 +115,8 @@ def _results(jobs: Sequence[Job]) -> Iterator[dict]:
     return (json.loads(job.result.read_text(encoding="utf-8")) for job in jobs)
 
 
-def provenance(study: str) -> dict[str, str | None]:
+def provenance(study: str, weights: Path | None = None) -> dict[str, str | None]:
     """Name what answers depend on besides images and arguments: versions and weights."""
-    weights = shipped_weights() if study == "graphene_hrtem" else None
-    name, sha256 = (WEIGHTS, weights[1]) if weights else (None, None)
-    return {"version": __version__, "weights": name, "weights_sha256": sha256, **versions()}
+    network = find_network(study, weights)
+    facts = network.facts if network else {"weights": None, "weights_sha256": None}
+    return {"version": __version__, **facts, **versions()}

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
-from .answer import AGREED, Answer, answer_of, as_grey, overlap
-from .ranges import outside, properties, trained_ranges
+from .answer import Answer, answer_of, as_grey
+from .ranges import lattice_properties, properties, trained_ranges
 from .ruler import PLANES_NM, Ruler, graphene_radius, with_lattice
+from .shipped import NO_NETWORK, Method, Network, compared
 
-__all__ = ["measure_graphene", "shipped_network", "shipped_weights"]
+__all__ = ["GRAPHENE", "measure_graphene"]
 
-WEIGHTS = "graphene-contaminants-8475a56564a0fd42.safetensors"
+STUDY = "graphene_hrtem"
 RADII = (0.141, 0.349)  # px^-1, of the innermost ring in the training images
 TILE, HALO = 2048, 192  # px; the halo is half of what the network sees, to its next multiple
 WINDOW, RIM = 512, 72  # px, of the local deviation
 DEVIATION = 1.18  # times the median: best mean F1 (0.83) on the study's labelled images
 
 
-def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
+def measure_graphene(pixels: np.ndarray, ruler: Ruler, network: Network | None) -> Answer:
     """Outline the contaminants of an HRTEM image of graphene, and measure them.
-
-    The image is brought to a scale that the network was trained on, and the mask back.
 
     Parameters
     ----------
@@ -34,17 +30,40 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
         (H, W), any number type; RGB whose colours are equal.
     ruler
         From :func:`mchelpers.measuring.ruler.read_ruler`.
+    network
+        None takes the classical answer alone.
 
     Raises
     ------
     ValueError
         If it is no such image, or its pixel size cannot be known.
     """
-    from scipy.ndimage import gaussian_filter
-
-    from ..afm_coverage.whole import rescale
+    from scipy.ndimage import gaussian_filter, label
 
     raw = as_grey(pixels)
+    image, ruler, settings = _prepare(raw, ruler)
+    settings["deviation"] = DEVIATION
+    if network is None:
+        mask, method = _back(_classical_mask(image), raw.shape), "local deviation"
+        classical, columns, warnings = None, {}, [NO_NETWORK]
+    else:
+        with ThreadPoolExecutor(2) as beside:  # filters run on one core, and leave others idle
+            second = beside.submit(lambda: _back(_classical_mask(image), raw.shape))
+            about = beside.submit(_describe, image, raw, ruler)
+            probability = gaussian_filter(_probability(network.module, image), 1.0, mode="nearest")
+            cut = lambda p: _back(_tidy(probability - p, blur_px=0), raw.shape)  # noqa: E731
+            masks = tuple(beside.map(cut, (0.5, 0.75, 0.25)))
+        mask, method, classical = masks[0], network.words, second.result()
+        columns, warnings = compared(network, masks, classical, about.result())
+        settings |= network.facts
+    labels = label(mask)[0]
+    return answer_of(STUDY, ruler, pixels, labels, method, columns, classical, warnings, settings)
+
+
+def _prepare(raw: np.ndarray, ruler: Ruler) -> tuple[np.ndarray, Ruler, dict]:
+    """Bring an image to the light and the scale that the network knows."""
+    from ..afm_coverage.whole import rescale
+
     even, flattened = _evenly_lit(raw)
     seen = graphene_radius(even)
     ruler = with_lattice(ruler, seen)
@@ -56,84 +75,13 @@ def measure_graphene(pixels: np.ndarray, ruler: Ruler) -> Answer:
             "in; take a larger one"
         )
     image = even if scale == 1 else rescale(even, scale=scale)
-    network = shipped_network()
-    settings = {"scale": scale, "flattened": flattened, "deviation": DEVIATION}
-    if network is None:
-        note = "no network is at hand here: this is the classical answer alone"
-        classical = _back(_deviation_mask(image), raw.shape)
-        return _answer(
-            pixels, ruler, classical, "local deviation", warnings=[note], settings=settings
-        )
-    with ThreadPoolExecutor(2) as beside:  # filters run on one core, and leave others idle
-        second = beside.submit(lambda: _back(_deviation_mask(image), raw.shape))
-        about = beside.submit(properties, image, raw, ruler.lattice_nm / PLANES_NM)
-        probability = gaussian_filter(_probability(network[0], image), 1.0, mode="nearest")
-        cut = lambda p: _back(_tidy(probability - p, blur_px=0), raw.shape)  # noqa: E731
-        mask, less, more = beside.map(cut, (0.5, 0.75, 0.25))
-        classical, found = second.result(), about.result()
-    iou = overlap(mask, classical)
-    columns = {
-        "covered_share_low": float(less.mean()),
-        "covered_share_high": float(more.mean()),
-        "classical_covered_share": float(classical.mean()),
-        "agreement_iou": iou,
-    }
-    found["covered_share"] = float(mask.mean())
-    warnings = outside(found, trained_ranges())
-    if iou < AGREED:
-        warnings.append(
-            f"network and threshold disagree (overlap {iou:.2f}): look at both outlines before "
-            "you use either"
-        )
-    settings |= {"weights": WEIGHTS, "weights_sha256": network[1]}
-    return _answer(
-        pixels, ruler, mask, "the shipped network", columns, classical, warnings, settings
-    )
+    return image, ruler, {"scale": scale, "flattened": flattened}
 
 
-def _answer(pixels, ruler, mask, *rest, **others) -> Answer:
-    from scipy.ndimage import label
-
-    return answer_of("graphene_hrtem", ruler, pixels, label(mask)[0], *rest, **others)
-
-
-@cache
-def shipped_weights() -> tuple[Path, str] | None:
-    """Find the file of the shipped network, and its sha256; None where it is not to be had."""
-    from ..kept import find_file
-
-    path = find_file(WEIGHTS)
-    return (path, hashlib.sha256(path.read_bytes()).hexdigest()) if path.exists() else None
-
-
-@cache
-def shipped_network():
-    """Load the shipped network and its sha256; None where it is not to be had."""
-    from ..kept import load_network
-    from ..models import UNet
-
-    if (weights := shipped_weights()) is None:
-        return None
-    network = UNet(features=32, blocks=7, classes=1, norm=True, stem=4)
-    return _quick(load_network(network, weights[0])), weights[1]
-
-
-def _quick(network):
-    """Fold each batch norm into its convolution, and put channels last: the same, 1.3 x faster."""
-    import torch
-    from torch import nn
-
-    network.eval()
-    for blocks in (network.down, network.up):
-        for block in blocks:
-            for number, layer in enumerate(block):
-                if isinstance(layer, nn.BatchNorm2d):
-                    fused = torch.nn.utils.fuse_conv_bn_eval(block[number - 1], layer)
-                    block[number - 1], block[number] = fused, nn.Identity()
-    network.fold.register_forward_hook(
-        lambda layer, seen, given: given.contiguous(memory_format=torch.channels_last)
-    )
-    return network
+def _describe(image: np.ndarray, raw: np.ndarray, ruler: Ruler) -> dict[str, float]:
+    """Compute what can be out of the network's range."""
+    lattice = lattice_properties(image, ruler.lattice_nm / PLANES_NM)
+    return properties(image, raw) | lattice
 
 
 def _evenly_lit(raw: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -141,18 +89,24 @@ def _evenly_lit(raw: np.ndarray) -> tuple[np.ndarray, bool]:
     from ..data import bezier_background, zscore
 
     background = bezier_background(raw)
-    if background.std() <= trained_ranges()["unevenness"][1] * raw.std():
+    if background.std() <= trained_ranges(STUDY)["unevenness"][1] * raw.std():
         return zscore(raw), False
     if background.min() > 0:
         return zscore(raw / background), True
     return zscore(raw - background), True
 
 
-def _probability(network, image: np.ndarray) -> np.ndarray:
+def _ready(image: np.ndarray) -> np.ndarray:
+    """Scale the grey values of a prepared image as the network wants them."""
     from ..data import zscore
+
+    return zscore(image)
+
+
+def _probability(network, image: np.ndarray) -> np.ndarray:
     from ..whole import predict_whole
 
-    return predict_whole(network, zscore(image), TILE, HALO)
+    return predict_whole(network, _ready(image), TILE, HALO)
 
 
 def _tidy(logits: np.ndarray, **how) -> np.ndarray:
@@ -161,7 +115,7 @@ def _tidy(logits: np.ndarray, **how) -> np.ndarray:
     return tidy(logits[None], **how)[0]
 
 
-def _deviation_mask(image: np.ndarray) -> np.ndarray:
+def _classical_mask(image: np.ndarray) -> np.ndarray:
     """Call contaminant what deviates more than the clean lattice, most of the image, does."""
     from ..graphene_hrtem.classical import local_deviation
 
@@ -181,3 +135,6 @@ def _back(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     from ..afm_coverage.whole import rescale
 
     return mask if mask.shape == shape else rescale(mask.astype(np.float32), shape) > 0.5
+
+
+GRAPHENE = Method(_prepare, _ready, _describe, _classical_mask)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ..inputs.pictures import read_picture
 from .answer import Answer, corrected
 from .ruler import PLAUSIBLE_NM, read_ruler
+from .shipped import find_network
 
 __all__ = ["check_study", "measure"]
 
@@ -27,6 +27,7 @@ def measure(
     study: str,
     pixel_size_nm: float | None = None,
     mask: np.ndarray | None = None,
+    weights: Path | str | None = None,
 ) -> Answer:
     """Measure a micrograph of your own by the method of a study.
 
@@ -42,6 +43,9 @@ def measure(
     mask
         (H, W), drawn by hand: taken in place of what is found; see
         :func:`mchelpers.measuring.answer.corrected`.
+    weights
+        Of a network that :func:`mchelpers.measuring.finetune.finetune` trained on your labels.
+        None takes the one that ships, where one does.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def measure(
         If there is no such study, it is no such image, its pixel size is missing or cannot be
         right, or the mask is of another size.
     """
-    from . import graphene, others
+    from . import graphene, others, particles
 
     check_study(study)
     stated_nm, z_unit, notes = np.nan, None, ()
@@ -67,11 +71,16 @@ def measure(
         notes = tuple(note for note in picture.notes if "pixel size" in note)
     ruler = read_ruler(study, stated_nm, pixel_size_nm)
     ruler = replace(ruler, warnings=notes + ruler.warnings)
-    measures = {
+    networks = {
         "graphene_hrtem": graphene.measure_graphene,
-        "nanoparticles": others.measure_particles,
-        "afm_coverage": partial(others.measure_film, z_unit=z_unit),
-        "tmd_optical": others.measure_flakes,
+        "nanoparticles": particles.measure_particles,
     }
-    answer = measures[study](image, ruler)
+    if study in networks:
+        answer = networks[study](image, ruler, find_network(study, weights and Path(weights)))
+    elif weights is not None:
+        raise ValueError(f"no network reads images of {study}; leave weights out")
+    elif study == "afm_coverage":
+        answer = others.measure_film(image, ruler, z_unit)
+    else:
+        answer = others.measure_flakes(image, ruler)
     return answer if mask is None else corrected(answer, mask)

@@ -7,43 +7,13 @@ import math
 import numpy as np
 
 from .answer import Answer, answer_of, as_grey
-from .physics import fringe_radius, with_fringes, with_oxide, with_step
-from .ruler import Ruler
+from .physics import with_oxide, with_step
+from .ruler import Ruler, need_pixel_size
 
-__all__ = ["measure_film", "measure_flakes", "measure_particles"]
+__all__ = ["measure_film", "measure_flakes"]
 
-NO_NETWORK = "no network ships for this study: this is the classical answer alone"
-LATTICE = 11.7  # times the usual power: fitted on simulated gold and CdSe together
-PARTICLE_PIXEL_NM = 0.02  # of the images that it was fitted on; half as much again is one scale
+NONE_SHIPS = "no network ships for this study: this is the classical answer alone"
 FAINTEST = 2.0  # distance in CIE Lab: the least that an eye can tell
-
-
-def measure_particles(pixels: np.ndarray, ruler: Ruler) -> Answer:
-    """Find crystalline nanoparticles of an HRTEM image by their fringes, and size them.
-
-    Parameters
-    ----------
-    pixels, ruler
-        As for :func:`mchelpers.measuring.graphene.measure_graphene`.
-    """
-    from ..afm_coverage.whole import rescale
-    from ..nanoparticles.crystallinity import lattice_mask
-    from ..nanoparticles.populations import separate
-    from ..nanoparticles.tiles import remove_xrays
-
-    _need(ruler, "diameters")
-    raw = as_grey(pixels)
-    scale = ruler.nm / PARTICLE_PIXEL_NM
-    scale = 1.0 if 1 / 1.5 <= scale <= 1.5 else scale
-    clean = remove_xrays(raw)
-    if min(raw.shape) * scale < 64:
-        raise ValueError(f"the image is {min(raw.shape) * ruler.nm:.3g} nm wide; take a larger one")
-    mask = lattice_mask(rescale(clean, scale=scale), LATTICE).astype(np.float32)
-    smallest = math.ceil(math.pi / 4 / ruler.nm**2)  # px: 1 nm across
-    labels = separate(rescale(mask, raw.shape) > 0.5, smallest)
-    settings = {"scale": scale, "lattice": LATTICE}
-    ruler = with_fringes(ruler, fringe_radius(clean, labels))
-    return _answer("nanoparticles", ruler, pixels, labels, "local lattice map", settings)
 
 
 def measure_film(pixels: np.ndarray, ruler: Ruler, z_unit: str | None = None) -> Answer:
@@ -95,7 +65,7 @@ def measure_flakes(pixels: np.ndarray, ruler: Ruler) -> Answer:
     from ..inputs.rgb import as_rgb8
     from ..tmd_optical.contrast import colour_distance, fit_background, segment
 
-    _need(ruler, "sizes of flakes")
+    need_pixel_size(ruler, "sizes of flakes")
     frame = as_rgb8(pixels)
     as_grey(frame.max(-1))  # refuses what is too small, or black
     background = fit_background(frame)
@@ -108,13 +78,5 @@ def measure_flakes(pixels: np.ndarray, ruler: Ruler) -> Answer:
 
 
 def _answer(study, ruler, pixels, labels, method, settings, columns=None, warnings=()) -> Answer:
-    warnings = [*warnings, NO_NETWORK]
+    warnings = [*warnings, NONE_SHIPS]
     return answer_of(study, ruler, pixels, labels, method, columns, None, warnings, settings)
-
-
-def _need(ruler: Ruler, what: str) -> None:
-    if math.isnan(ruler.nm):
-        raise ValueError(
-            f"the file says no pixel size, and {what} need one; give pixel_size_nm "
-            "(--pixel-size-nm)"
-        )

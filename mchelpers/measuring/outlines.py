@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..install import install_line
 
-__all__ = ["annotations", "read_rois", "roi_zip", "trace"]
+__all__ = ["Outlined", "annotations", "outlined", "read_rois", "roi_zip", "trace"]
 
 LINES = ("LINE", "FREELINE", "POLYLINE", "ANGLE", "POINT", "NOROI")  # ROIs without an area
 
@@ -64,23 +65,40 @@ def _is_hole(ring: np.ndarray) -> bool:
     return bool((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() < 0)
 
 
-def _objects(labels: np.ndarray):
-    """Give each object's number, the corner of its box (x, y), its crop and its rings."""
+class Outlined(NamedTuple):
+    """An object of a label image: number, corner of its box (x, y), its crop, its rings."""
+
+    number: int
+    corner: tuple[int, int]
+    crop: np.ndarray
+    rings: list[np.ndarray]
+
+
+def outlined(labels: np.ndarray) -> list[Outlined]:
+    """Trace each object of a label image (H, W) int."""
     from scipy.ndimage import find_objects
 
+    found = []
     for number, box in enumerate(find_objects(labels), 1):
         if box is not None:  # a number that no pixel has
             corner = (box[1].start, box[0].start)
             crop = labels[box] == number
-            yield number, corner, crop, [ring + corner for ring in trace(crop)]
+            found.append(Outlined(number, corner, crop, [ring + corner for ring in trace(crop)]))
+    return found
 
 
-def annotations(labels: np.ndarray) -> list[dict]:
-    """Describe the objects of a label image as COCO does, but for ids."""
+def annotations(labels: np.ndarray, objects: list[Outlined]) -> list[dict]:
+    """Describe the objects of a label image as COCO does, but for ids.
+
+    Parameters
+    ----------
+    objects
+        Of these labels, from :func:`outlined`.
+    """
     from ..inputs.run_lengths import mask_to_runs
 
     found = []
-    for number, corner, crop, rings in _objects(labels):
+    for number, corner, crop, rings in objects:
         outline: list | dict = [ring.ravel().tolist() for ring in rings]
         if any(_is_hole(ring) for ring in rings):
             size = list(labels.shape)
@@ -91,8 +109,8 @@ def annotations(labels: np.ndarray) -> list[dict]:
     return found
 
 
-def roi_zip(labels: np.ndarray) -> bytes | None:
-    """Write the objects of a label image as ImageJ's ROIs, zipped; None without ``roifile``.
+def roi_zip(objects: list[Outlined]) -> bytes | None:
+    """Write objects as ImageJ's ROIs, zipped; None without ``roifile``.
 
     Each is named by its number. One without holes is a polygon, any other a composite.
     """
@@ -103,7 +121,7 @@ def roi_zip(labels: np.ndarray) -> bytes | None:
 
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for number, (left, top), crop, rings in _objects(labels):
+        for number, (left, top), crop, rings in objects:
             name = f"{number:05d}"
             if len(rings) == 1:
                 roi = ImagejRoi.frompoints(rings[0], name=name)

@@ -1,13 +1,14 @@
-"""What the graphene network knows: properties of its training images, and who is outside.
+"""What a shipped network knows: properties of its training images, and who is outside.
 
-``graphene_ranges.json`` is made by ``python -m mchelpers.measuring.ranges`` from the study's
-images.
+``STUDY_ranges.json`` is made by ``python -m mchelpers.measuring.ranges STUDY`` from the images
+that the network was trained on.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,12 +17,15 @@ import numpy as np
 
 from .ruler import graphene_radius, middle
 
-__all__ = ["Ranges", "outside", "properties", "ranges_of", "trained_ranges"]
+__all__ = ["Ranges", "lattice_properties", "outside", "properties", "ranges_of", "trained_ranges"]
 
-FILE = Path(__file__).with_name("graphene_ranges.json")
 Ranges = Mapping[str, Sequence[float]]
 
 WORDS = {  # property -> what is said of an image below, and above what was trained on
+    "pixel_nm": (
+        "the pixels are smaller than in training",
+        "the pixels are larger than in training",
+    ),
     "lattice_px": (
         "the lattice is sampled more coarsely than in training",
         "the lattice is sampled more finely than in training",
@@ -38,8 +42,8 @@ WORDS = {  # property -> what is said of an image below, and above what was trai
 FORGIVEN = 0.05  # beyond each end, as a share of it
 
 
-def properties(image: np.ndarray, raw: np.ndarray, radius: float) -> dict[str, float]:
-    """Compute what can be out of range before anything is segmented.
+def properties(image: np.ndarray, raw: np.ndarray) -> dict[str, float]:
+    """Compute what can be out of range of any network before anything is segmented.
 
     Parameters
     ----------
@@ -47,22 +51,16 @@ def properties(image: np.ndarray, raw: np.ndarray, radius: float) -> dict[str, f
         (H, W) float, evenly lit, as finely sampled as the network knows.
     raw
         (H', W'), as the file had it.
-    radius
-        Of the innermost ring of spots in ``raw``, px^-1, or NaN.
     """
     from ..data import bezier_background
-    from ..graphene_hrtem.lattice import ring_prominence
     from ..metrics import windowed_amplitude
 
-    part = middle(image)
-    amplitude, q = windowed_amplitude(part)
+    amplitude, q = windowed_amplitude(middle(image))
     power = np.square(amplitude, dtype=float)
     fine, most = (q > 0.42) & (q < 0.5), (q > 0.02) & (q < 0.5)
     values = np.unique(raw)
     spread = float(raw.std(dtype=float))
     return {
-        "lattice_px": 1 / radius,
-        "lattice_prominence": float(ring_prominence(part)[1].max()),
         "grey_steps": spread / float(np.diff(values).min()),
         "clipped_share": float(np.mean((raw == values[0]) | (raw == values[-1]))),
         "unevenness": float(bezier_background(raw).std() / spread),
@@ -72,21 +70,43 @@ def properties(image: np.ndarray, raw: np.ndarray, radius: float) -> dict[str, f
     }
 
 
+def lattice_properties(image: np.ndarray, radius: float) -> dict[str, float]:
+    """Compute what can be out of range of a network that sees one lattice.
+
+    Parameters
+    ----------
+    image
+        As for :func:`properties`.
+    radius
+        Of the innermost ring of spots in the file's image, px^-1, or NaN.
+    """
+    from ..graphene_hrtem.lattice import ring_prominence
+
+    prominence = float(ring_prominence(middle(image))[1].max())
+    return {"lattice_px": 1 / radius, "lattice_prominence": prominence}
+
+
 def ranges_of(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
     """Take the least and the largest of each property over images, a little forgiving."""
     ranges = {}
     for name in rows[0]:
         values = [row[name] for row in rows if not math.isnan(row[name])]
         ranges[name] = (min(values) * (1 - FORGIVEN), max(values) * (1 + FORGIVEN))
+    low, high = ranges["grey_steps"]
+    ranges["grey_steps"] = (min(low, 10.0), high)  # finer steps than these are below any noise
     ranges["side_px"] = (ranges["side_px"][0] / 2, ranges["side_px"][1])  # it is convolutional
     ranges["clipped_share"] = (0.0, max(0.01, ranges["clipped_share"][1]))  # two pixels at least
     return ranges
 
 
 @cache
-def trained_ranges() -> Ranges:
-    """Read the ranges of the shipped network's training images."""
-    return json.loads(FILE.read_text(encoding="utf-8"))["ranges"]
+def trained_ranges(study: str) -> Ranges:
+    """Read the ranges of a shipped network's training images."""
+    return json.loads(_file(study).read_text(encoding="utf-8"))["ranges"]
+
+
+def _file(study: str) -> Path:
+    return Path(__file__).with_name(f"{study}_ranges.json")
 
 
 def outside(found: Mapping[str, float], ranges: Ranges) -> list[str]:
@@ -97,13 +117,13 @@ def outside(found: Mapping[str, float], ranges: Ranges) -> list[str]:
     found
         From :func:`properties`, and ``covered_share``.
     ranges
-        From :func:`ranges_of`. A lattice within half and twice of what they say is no fault:
-        its image was brought to the network's scale.
+        From :func:`ranges_of`. A lattice or a pixel within half and twice of what they say is no
+        fault: its image was brought to the network's scale.
     """
     said = []
     for name, value in found.items():
         low, high = ranges[name]
-        if name == "lattice_px":
+        if name in ("lattice_px", "pixel_nm"):
             low, high = low / 2, high * 2
             if math.isnan(value):
                 said.append("no lattice is seen, so the scale is not known to the network")
@@ -113,19 +133,38 @@ def outside(found: Mapping[str, float], ranges: Ranges) -> list[str]:
     return said
 
 
-def main() -> None:
-    """Write the ranges of the study's images."""
+def _of_graphene() -> tuple[str, list[dict]]:
     from ..graphene_hrtem.images import load_graphene
+
+    images, rows = load_graphene(), []
+    for image, mask in zip(images.images, images.masks):
+        found = properties(image, image) | lattice_properties(image, graphene_radius(image))
+        rows.append(found | {"covered_share": float(mask.mean())})
+    return images.sha256, rows
+
+
+def _of_particles() -> tuple[str, list[dict]]:
+    from ..nanoparticles.images import AU, CDSE, particle_micrographs
+    from ..nanoparticles.tiles import remove_xrays
+
+    rows = []
+    for sample in (AU, CDSE):
+        for m in particle_micrographs(sample, seed=0):
+            image = remove_xrays(m.image)
+            found = properties(image, m.image) | {"covered_share": float(m.mask.mean())}
+            rows.append(found | {"pixel_nm": m.pixel_size_nm})
+    return "simulated", rows
+
+
+def main() -> None:
+    """Write the ranges of a study's images."""
     from ..record.files import write_atomically
 
-    images = load_graphene()
-    rows = []
-    for image, mask in zip(images.images, images.masks):
-        found = properties(image, image, graphene_radius(image))
-        rows.append(found | {"covered_share": float(mask.mean())})
+    [study] = sys.argv[1:]
+    data, rows = {"graphene_hrtem": _of_graphene, "nanoparticles": _of_particles}[study]()
     rounded = {k: [float(f"{v:.4g}") for v in pair] for k, pair in ranges_of(rows).items()}
-    content = {"images": len(rows), "sha256": images.sha256, "ranges": rounded}
-    write_atomically(FILE, json.dumps(content, indent=1) + "\n")
+    content = {"images": len(rows), "data": data, "ranges": rounded}
+    write_atomically(_file(study), json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import check_pixel_size_nm
 
-__all__ = ["Ruler", "graphene_radius", "middle", "read_ruler", "with_lattice"]
+__all__ = ["Ruler", "graphene_radius", "middle", "need_pixel_size", "read_ruler", "with_lattice"]
 
 PLANES_NM = 0.213  # between {100} planes of graphene: the innermost ring of its spots
 TOLERATED = 0.03  # two pixel sizes that differ by more are not the same
@@ -194,3 +194,12 @@ def with_lattice(ruler: Ruler, radius: float) -> Ruler:
     elif warnings == ruler.warnings:
         source += f"; the lattice in the image agrees ({lattice_nm:.4g} nm)"
     return replace(ruler, source=source, lattice_nm=lattice_nm, warnings=warnings)
+
+
+def need_pixel_size(ruler: Ruler, what: str) -> None:
+    """Refuse an image whose pixel size nobody says (ValueError)."""
+    if math.isnan(ruler.nm):
+        raise ValueError(
+            f"the file says no pixel size, and {what} need one; give pixel_size_nm "
+            "(--pixel-size-nm)"
+        )

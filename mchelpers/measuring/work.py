@@ -17,10 +17,10 @@ from ..record.files import write_atomically, write_together
 from .answer import Answer, corrected
 from .files import digest
 from .one import measure
-from .outlines import annotations, read_rois, roi_zip
+from .outlines import annotations, outlined, read_rois, roi_zip
 from .pictures import mask_tiff, overlay
 
-__all__ = ["CATEGORIES", "Job", "spread"]
+__all__ = ["CATEGORIES", "Job", "read_mask", "spread"]
 
 DRAWN = (".tif", ".zip")  # by hand: a mask, or ImageJ's ROIs
 CATEGORIES = {  # study -> what its objects are called in COCO
@@ -46,7 +46,7 @@ class Job:
     out
         Folder of the run.
     settings
-        ``study``, ``pixel_size_nm``, and what else would change the answer.
+        ``study``, ``pixel_size_nm``, ``weights``, and what else would change the answer.
     masks
         Folder of masks or ROIs drawn by hand; None has none.
     """
@@ -82,22 +82,23 @@ class Job:
         if self._is_done(made_of):
             return ""
         try:
-            answer = measure(self.file, self.settings["study"], self.settings["pixel_size_nm"])
+            how = {n: self.settings.get(n) for n in ("study", "pixel_size_nm", "weights")}
+            answer = measure(self.file, **how)
             if self.drawn:
-                answer = corrected(answer, _read_mask(self.drawn, answer.labels.shape))
+                answer = corrected(answer, read_mask(self.drawn, answer.labels.shape))
+            objects = outlined(answer.labels)
             made = {
                 self.out / "masks" / f"{self.name}.tif": mask_tiff(answer),
                 self.out / "overlays" / f"{self.name}.png": overlay(answer),
-                self.out / "rois" / f"{self.name}.zip": roi_zip(answer.labels),
+                self.out / "rois" / f"{self.name}.zip": roi_zip(objects),
             }
-            outlines = annotations(answer.labels)
         except Exception as error:  # one file, whatever is wrong with it, stops no run
             return self.fail(error, made_of, time.perf_counter() - started)
         result = {
             "made_of": made_of,
             "row": self._row(answer) | {"sha256": made_of["sha256"]},
             "objects": [{"file": self.label, **found} for found in answer.objects],
-            "annotations": outlines,
+            "annotations": annotations(answer.labels, objects),
         }
         result["row"]["seconds"] = time.perf_counter() - started
         made[self.result] = json.dumps(result)  # the last one: with it, the file is done
@@ -148,7 +149,8 @@ class Job:
         }
 
 
-def _read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
+def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Read a mask drawn by hand: a picture, or ImageJ's ROIs in an image of a shape."""
     from ..inputs.pictures import read_picture
 
     return read_rois(path, shape) if path.suffix == ".zip" else read_picture(path).pixels

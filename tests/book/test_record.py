@@ -6,15 +6,16 @@ import platform
 import nbformat
 import pytest
 
-from mchelpers.book import execute, lock, pages, verdicts
+from mchelpers.book import execute, lock, pages
 from mchelpers.book.lock import check_chapter
+from mchelpers.claims import results
 from mchelpers.record import chapter as record
 from mchelpers.record.schema import first_fault
 
 
 def test_an_executed_chapter_passes_the_lock(done):
     assert check_chapter(done) == []
-    assert verdicts.check_claims(done.root) == []
+    assert results.check_claims(done.root) == []
     assert pages.check_pages(done.root) == []
 
 
@@ -195,7 +196,7 @@ def test_a_damaged_record_is_one_fault(done, damage):
         record.load_record(done)
     (fault,) = check_chapter(done)
     assert fault.startswith("book/record/demo/01_first.json is damaged")
-    assert verdicts.check_claims(done.root) == [fault]
+    assert results.check_claims(done.root) == [fault]
 
 
 def test_bytes_that_are_no_text_are_a_damaged_record(done):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mchelpers.book import verdicts
+from mchelpers.claims.results import check_claims
 from mchelpers.record import chapter as record
 
 CLAIMS = """\
@@ -121,6 +122,14 @@ def test_the_first_page_holds_what_the_paper_stands_on_and_nothing_else(done, pa
     assert "simulated" not in first and "quarter" not in first
 
 
+def test_what_could_not_be_reproduced_is_told_with_its_reason(done, page):
+    path = done.root / "book" / "demo" / "claims.yml"
+    missed = verdicts.missed_page(done.root, "")
+    assert f"| score | 0.60 | {LINK}" not in missed and "| no GPU | 2 |" in missed
+    path.write_text(path.read_text().replace('paper: "0.60"', 'paper: "0.95"'))
+    assert f"| score | 0.95 | {LINK}" in verdicts.missed_page(done.root, "")
+
+
 def test_verdicts_are_counted_by_study(done, page):
     counted = verdicts.verdict_table(done.root)
     assert "| reproduced | 1 |" in counted and "| other setting | 2 |" in counted
@@ -131,12 +140,12 @@ def test_verdicts_are_counted_by_study(done, page):
 def test_a_claim_on_what_no_cell_logged_is_a_fault(done):
     path = done.root / "book" / "demo" / "claims.yml"
     path.write_text(path.read_text().replace("demo.score", "demo.gone"))
-    assert verdicts.check_claims(done.root) == [
+    assert check_claims(done.root) == [
         "demo: claim 'table1-score': no result '01_first:demo.gone' in the record"
     ]
     done.record.unlink()
     assert record.load_record(done) is None
-    assert len(verdicts.check_claims(done.root)) == 1
+    assert len(check_claims(done.root)) == 1
 
 
 def test_a_reason_that_all_rows_of_a_place_share_stands_above_them_once(done):

@@ -13,17 +13,18 @@ from mchelpers.browser.graph import whole_graph
 from mchelpers.graphene_hrtem.stand_in import lattice_micrographs
 from mchelpers.kept import load_network
 from mchelpers.measuring import graphene
+from mchelpers.measuring.shipped import find_network
 from mchelpers.models import UNet
 
 pytestmark = needs("onnx", "onnxruntime")
 LIGHT = np.linspace(0.3, 1.5, 240)[None]
-MOST_UNEVEN = graphene.trained_ranges()["unevenness"][1]
+MOST_UNEVEN = find_network("graphene_hrtem").ranges["unevenness"][1]
 
 
 @pytest.fixture(scope="module")
 def model():
     network = UNet(features=32, blocks=7, classes=1, norm=True, stem=4)
-    return whole_graph(load_network(network, graphene.shipped_weights()[0]), MOST_UNEVEN)
+    return whole_graph(load_network(network, find_network("graphene_hrtem").path), MOST_UNEVEN)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def expected(image, size):
     """Follow the steps of measure_graphene to its probabilities."""
     even, flattened = graphene._evenly_lit(image.astype(np.float32))
     scaled = rescale(even, size)
-    probability = graphene._probability(graphene.shipped_network()[0], scaled)
+    probability = graphene._probability(find_network("graphene_hrtem").module, scaled)
     return gaussian_filter(probability, 1.0, mode="nearest"), flattened
 
 
@@ -87,7 +88,7 @@ def test_a_network_of_another_shape_is_written_down_too(image):
 
 
 def test_the_weights_are_kept_in_half_precision(model):
-    assert model.ByteSize() < 1.02 * graphene.shipped_weights()[0].stat().st_size
+    assert model.ByteSize() < 1.02 * find_network("graphene_hrtem").path.stat().st_size
 
 
 def test_the_lattice_alone_is_no_contaminant(session):

@@ -27,6 +27,7 @@ from mchelpers.afm_coverage.whole import rescale
 from mchelpers.graphene_hrtem.stand_in import lattice_micrographs
 from mchelpers.measuring import graphene
 from mchelpers.measuring.answer import overlap
+from mchelpers.measuring.shipped import find_network
 
 pytestmark = [
     needs("onnx", "tornado", "myst_parser", "sphinx_design"),
@@ -142,7 +143,7 @@ def test_the_page_answers_as_python_does(
     assert 0.02 < answer.mask.mean() < 0.5
     assert overlap(mask, answer.mask) > 0.999
     even, _ = graphene._evenly_lit(image.astype(np.float32))
-    true = graphene._probability(graphene.shipped_network()[0], even)
+    true = graphene._probability(find_network("graphene_hrtem").module, even)
     true = gaussian_filter(true, 1.0, mode="nearest")
     assert np.abs(values(page, "probability").reshape(true.shape) - true).max() < 1e-4
     row = page.value(f"{MODEL}.get('row')")

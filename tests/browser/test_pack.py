@@ -12,7 +12,8 @@ import numpy as np
 from conftest import REPOSITORY, needs
 
 from mchelpers.browser import pack
-from mchelpers.measuring import graphene, ranges
+from mchelpers.measuring import ranges
+from mchelpers.measuring.shipped import find_network
 
 LIVE = REPOSITORY / "book" / "_static" / "live"
 ENGINE = {  # sha256, as in onnxruntime-web 1.30.0
@@ -64,8 +65,8 @@ def test_the_network_comes_with_what_it_knows_and_a_sample():
     script = pack.graphene_script()
     settings, files = unpacked(script)
     assert settings["ranges"] == dict(ranges.trained_ranges())
-    assert settings["weights"] == graphene.WEIGHTS
-    assert settings["weights_sha256"] == graphene.shipped_weights()[1]
+    assert settings["weights"] == find_network("graphene_hrtem").path.name
+    assert settings["weights_sha256"] == find_network("graphene_hrtem").sha256
     pixels, nm = pack.sample()
     assert (np.asarray(Image.open(io.BytesIO(files["sample.png"]))) == pixels).all()
     assert settings["sample_nm"] == nm

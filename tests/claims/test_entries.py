@@ -5,8 +5,7 @@ import json
 import pytest
 from conftest import CLAIMS, REPOSITORY, make_book
 
-from mchelpers.book import verdicts
-from mchelpers.claims import entries
+from mchelpers.claims import entries, results
 from mchelpers.record import chapter as record
 from mchelpers.record.schema import first_fault
 
@@ -79,7 +78,7 @@ def test_a_malformed_claim_is_one_fault_and_the_others_are_read(bare, old, new, 
 )
 def test_a_malformed_file_is_one_fault(bare, text, words):
     write(bare, text)
-    (fault,) = verdicts.check_claims(bare)
+    (fault,) = results.check_claims(bare)
     assert fault.startswith("book/demo/claims.yml") and words in fault
     assert "\n" not in fault
 

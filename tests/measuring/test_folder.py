@@ -12,7 +12,7 @@ from PIL import Image
 
 import mchelpers
 from mchelpers.measuring import folder, pictures, report, tables
-from mchelpers.measuring.command import add_parser
+from mchelpers.measuring.command import add_parsers
 
 GREY = np.random.default_rng(0).integers(0, 255, (96, 96)).astype(np.uint8)
 FILM = (np.hypot(*(np.mgrid[:96, :96] - 40)) < 25) * np.uint8(150) + GREY // 8
@@ -201,7 +201,7 @@ def call(*words):
     import argparse
 
     parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
+    add_parsers(parser.add_subparsers())
     args = parser.parse_args(["measure", *map(str, words)])
     return args.command(args)
 

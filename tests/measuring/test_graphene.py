@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-import yaml
-from conftest import REPOSITORY
 from lattices import honeycomb
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -16,7 +14,8 @@ from scipy.ndimage import gaussian_filter
 import mchelpers
 from mchelpers.afm_coverage.whole import rescale
 from mchelpers.kept import load_network
-from mchelpers.measuring import graphene
+from mchelpers.measuring import graphene, one
+from mchelpers.measuring.shipped import find_network
 from mchelpers.models import UNet
 from mchelpers.train import predict
 
@@ -34,7 +33,7 @@ def sample():
 
 @pytest.fixture
 def without_network(monkeypatch):
-    monkeypatch.setattr(graphene, "shipped_network", lambda: None)
+    monkeypatch.setattr(one, "find_network", lambda study, weights: None)
 
 
 def test_the_network_finds_the_disk_in_nanometres(sample):
@@ -69,7 +68,7 @@ def test_a_disagreement_is_said(sample, monkeypatch):
     monkeypatch.setattr(graphene, "_probability", lambda network, image: 1.0 - BLOB)
     answer = mchelpers.measure(sample, study="graphene_hrtem")
     assert answer.image["agreement_iou"] < 0.2
-    assert any("network and threshold disagree" in words for words in answer.warnings)
+    assert any("network and classical method disagree" in words for words in answer.warnings)
 
 
 def test_uneven_light_is_taken_out(sample, without_network):
@@ -117,20 +116,16 @@ def test_nothing_found_is_an_answer(without_network):
     assert not math.isnan(answer.ruler.nm)
 
 
-def test_the_network_is_one_that_ships():
-    assert graphene.WEIGHTS in yaml.safe_load((REPOSITORY / "weights/cards.yml").read_text())
-
-
 def test_a_large_image_is_taken_in_tiles_and_shows_no_seam(sample, monkeypatch):
     image = np.tile((sample - sample.mean()) / sample.std(), (3, 3))
-    whole = graphene._deviation_mask(image)
+    whole = graphene._classical_mask(image)
     monkeypatch.setattr(graphene, "WINDOW", 256)
-    assert (graphene._deviation_mask(image) == whole).mean() > 0.9999
+    assert (graphene._classical_mask(image) == whole).mean() > 0.9999
 
 
 def test_the_quick_network_answers_as_the_shipped_one_does(sample):
     plain = UNet(features=32, blocks=7, classes=1, norm=True, stem=4)
-    plain = load_network(plain, graphene.shipped_weights()[0])
+    plain = load_network(plain, find_network("graphene_hrtem").path)
     image = torch.from_numpy((sample - sample.mean()) / sample.std())[None, None]
-    quick = predict(graphene.shipped_network()[0], image)
+    quick = predict(find_network("graphene_hrtem").module, image)
     assert (quick - predict(plain, image)).abs().mean() < 0.02  # bfloat16 rounds

@@ -21,7 +21,7 @@ from mchelpers.inputs.coco import read_coco
 from mchelpers.inputs.pictures import read_picture
 from mchelpers.measuring import files, folder, report, work
 from mchelpers.measuring.answer import corrected
-from mchelpers.measuring.command import add_parser
+from mchelpers.measuring.command import add_parsers
 
 GREY = np.random.default_rng(0).integers(0, 32, (96, 96)).astype(np.uint8)
 
@@ -49,7 +49,7 @@ def read(path):
 
 def call(*words):
     parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
+    add_parsers(parser.add_subparsers())
     args = parser.parse_args(["measure", *map(str, words)])
     return args.command(args)
 
@@ -72,9 +72,9 @@ import sys, time
 from mchelpers.measuring import files, folder, work
 from pathlib import Path
 one = work.measure
-def slow(*words):
+def slow(*words, **how):
     time.sleep(0.3)
-    return one(*words)
+    return one(*words, **how)
 work.measure = slow
 place, out = map(Path, sys.argv[1:])
 folder.measure_files(files.find_images([str(place)], out), "afm_coverage", out)
@@ -93,7 +93,7 @@ def test_a_killed_run_goes_on_and_loses_and_repeats_nothing(images, tmp_path, mo
     assert 2 <= len(before) < 6 and not (out / "images.csv").exists()
     measured = []
     one = work.measure
-    monkeypatch.setattr(work, "measure", lambda f, *rest: measured.append(f.stem) or one(f, *rest))
+    monkeypatch.setattr(work, "measure", lambda f, **how: measured.append(f.stem) or one(f, **how))
     measure(images, out)
     assert {f"{stem}.json" for stem in measured} == (
         {f"{n}.json" for n in range(6)} - before.keys() | {"broken.json"}

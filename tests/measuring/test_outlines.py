@@ -44,14 +44,16 @@ def test_rings_have_corners_only():
 
 
 def write_rois(path, labels):
-    path.write_bytes(outlines.roi_zip(labels))
+    path.write_bytes(outlines.roi_zip(outlines.outlined(labels)))
 
 
 def test_rois_bring_back_every_pixel(tmp_path):
     pytest.importorskip("roifile")
     write_rois(tmp_path / "a.zip", LABELS)
     assert (outlines.read_rois(tmp_path / "a.zip", LABELS.shape) == LABELS).all()
-    assert outlines.roi_zip(LABELS) == outlines.roi_zip(LABELS)  # no dates, no random names
+    assert outlines.roi_zip(outlines.outlined(LABELS)) == outlines.roi_zip(
+        outlines.outlined(LABELS)
+    )  # no dates, no random names
 
 
 def test_rois_are_what_imagej_reads(tmp_path):
