@@ -403,7 +403,6 @@ LEFT_OUT = {
     "measuring.answer.corrected": "takes an answer, and a mask of its size or says so",
     "measuring.outlines.annotations": "takes the objects that measure numbered",
     "measuring.outlines.outlined": "takes the objects that measure numbered",
-    "measuring.outlines.roi_zip": "takes the objects that measure numbered",
     "measuring.outlines.trace": "takes one object that measure numbered",
     "measuring.physics.fringe_radius": "looks at what measure let through",
     "measuring.ranges.lattice_properties": "looks at what measure let through",

@@ -24,8 +24,9 @@ from pathlib import Path
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # The pages are our own: no sandbox, which a container would not allow.
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0")
-RECEIVED = "Network.responseReceived"
 OPTIONS += ("--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars")
+RECEIVED = "Network.responseReceived"
+KEYS = {"ArrowRight": 39, "Enter": 13, "Tab": 9}
 
 
 def find_chromium() -> str | None:
@@ -72,7 +73,7 @@ class Page:
     def __init__(self, socket, loop):
         self._socket, self._loop, self._number = socket, loop, 0
         self.events: list[dict] = []
-        for domain in ("Page", "Network", "Runtime"):
+        for domain in ("Page", "Network", "Runtime", "DOM"):
             self.call(f"{domain}.enable")
         self.call("Network.setCacheDisabled", cacheDisabled=True)  # each page weighs all it needs
 
@@ -122,6 +123,27 @@ class Page:
             self.events.append(self._read(until - time.monotonic()))
         self.evaluate("window.MathJax?.startup?.promise?.then(() => true)", seconds)
 
+    def wait(self, condition: str, seconds: float = 120) -> None:
+        """Wait until a script's value is true."""
+        until = time.monotonic() + seconds
+        while not self.evaluate(f"!!({condition})"):
+            if time.monotonic() > until:
+                raise TimeoutError(f"not within {seconds} s: {condition}; {self.faults()}")
+            time.sleep(0.1)
+
+    def press(self, key: str) -> None:
+        """Press a key of :data:`KEYS`."""
+        codes = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
+        text = {"text": "\r"} if key == "Enter" else {}  # without it no button is pressed
+        self.call("Input.dispatchKeyEvent", type="keyDown", **codes, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **codes)
+
+    def choose(self, selector: str, file: Path) -> None:
+        """Give a file to an input of files."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
+
     def size(self, width: int, height: int = 900) -> None:
         """Give the window a size in CSS pixels."""
         self.call(
@@ -144,9 +166,14 @@ class Page:
         found = {name: sizes.get(asked, 0) for asked, name in names.items()}
         return {name: n for name, n in found.items() if not name.startswith(("data:", "blob:"))}
 
+    def faults(self) -> list[str]:
+        """List what scripts threw since the page was opened."""
+        thrown = [e for e in self.events if e.get("method") == "Runtime.exceptionThrown"]
+        return [str(e["params"]["exceptionDetails"]) for e in thrown]
+
     def missing(self) -> set[str]:
         """List what was asked since the page was opened and is not there."""
-        answers = [e["params"]["response"] for e in self.events if e["method"] == RECEIVED]
+        answers = [e["params"]["response"] for e in self.events if e.get("method") == RECEIVED]
         return {a["url"] for a in answers if a["status"] >= 400}
 
 

@@ -48,13 +48,12 @@ def lay_files(app) -> None:
     That is the packed network, and the picture of what ``measure`` answers on the sample: all that
     print shows.
     """
-    from ..measuring.graphene import measure_graphene
+    from ..measuring.one import measure
     from ..measuring.pictures import overlay
-    from ..measuring.ruler import read_ruler
     from .pack import graphene_script, sample
 
     pixels, nm = sample()
-    answer = measure_graphene(pixels, read_ruler("graphene_hrtem", nm, None))
+    answer = measure(pixels, "graphene_hrtem", nm)
     folder = Path(app.srcdir) / "book" / "_static" / "live"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "still.png").write_bytes(overlay(answer))

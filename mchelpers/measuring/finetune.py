@@ -153,14 +153,7 @@ def finetune(
     seen = [_prepared(image, study, pixel_size_nm) for image in labelled]
     tiles, targets, of = _tiles([(s["ready"], s["mask"]) for s in seen])
     settings = train.Fit(
-        epochs,
-        lr=5e-4,
-        batch_size=4,
-        weight_decay=1e-2,
-        schedule="cosine",
-        average=0.99,
-        validate_every=epochs,
-        seed=seed,
+        epochs, lr=5e-4, batch_size=4, weight_decay=1e-2, schedule="cosine", average=0.99, seed=seed
     )
     how = dict(loss=bce_dice, augment=_view, start=kept.load_tensors(shipped.path)[0])
     make = partial(build, study)

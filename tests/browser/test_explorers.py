@@ -7,14 +7,16 @@ import os
 from pathlib import Path
 
 import pytest
-from chromium import CHROMIUM, Page
+from chromium import browser, find_chromium
 from conftest import needs
 
 SITE = os.environ.get("MCHELPERS_SITE")
 pytestmark = [
     needs("tornado"),
     pytest.mark.skipif(not SITE, reason="MCHELPERS_SITE names no built book"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page needs a browser"),
+    pytest.mark.skipif(
+        find_chromium() is None, reason="no Chromium here: the page needs a browser"
+    ),
 ]
 EXPLORERS = {  # page -> what its first slider changes
     "graphene_hrtem/02_bragg": "mask threshold",
@@ -26,23 +28,20 @@ SEEN = "[...document.querySelectorAll('img.widget-image')].find((i) => i.offsetP
 
 
 @pytest.mark.parametrize("name", EXPLORERS)
-def test_an_arrow_key_shows_another_picture(name, tmp_path):
-    page = Page(tmp_path / "profile")
-    try:
+def test_an_arrow_key_shows_another_picture(name):
+    with browser() as page:
         page.open((Path(SITE).resolve() / "book" / f"{name}.html").as_uri())
         page.wait("document.querySelector('.noUi-handle')?.ariaLabel")
         page.wait(SEEN)
         handle = "document.querySelector('.noUi-handle')"
-        assert page.value(f"{handle}.ariaLabel") == EXPLORERS[name]
-        assert page.value(f"{handle}.tabIndex") == 0
+        assert page.evaluate(f"{handle}.ariaLabel") == EXPLORERS[name]
+        assert page.evaluate(f"{handle}.tabIndex") == 0
         frames, words = [], []
         for _ in range(3):
-            page.value(f"{handle}.focus()")
-            frames.append(page.value(f"{SEEN}.src"))
-            words.append(page.value(f"{handle}.ariaValueText"))
+            page.evaluate(f"{handle}.focus()")
+            frames.append(page.evaluate(f"{SEEN}.src"))
+            words.append(page.evaluate(f"{handle}.ariaValueText"))
             page.press("ArrowRight")
             page.wait(f"{SEEN}.src !== {frames[-1]!r}")
         assert len(set(frames)) == len(set(words)) == 3
-        assert page.value(f"{SEEN}.alt").endswith(f"{page.value(f'{handle}.ariaValueText')})")
-    finally:
-        page.close()
+        assert page.evaluate(f"{SEEN}.alt").endswith(f"{page.evaluate(f'{handle}.ariaValueText')})")

@@ -16,7 +16,7 @@ from http.server import ThreadingHTTPServer
 import numpy as np
 import pytest
 import tifffile
-from chromium import CHROMIUM, Page
+from chromium import browser, find_chromium
 from conftest import REPOSITORY, needs
 from local_host import Quiet
 from PIL import Image
@@ -31,7 +31,9 @@ from mchelpers.measuring.shipped import find_network
 
 pytestmark = [
     needs("onnx", "tornado", "myst_parser", "sphinx_design"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page needs a browser"),
+    pytest.mark.skipif(
+        find_chromium() is None, reason="no Chromium here: the page needs a browser"
+    ),
 ]
 CONF = """
 extensions = ["myst_parser", "sphinx_design", "mchelpers.browser"]
@@ -76,10 +78,9 @@ def host(site):
 
 
 @pytest.fixture
-def page(tmp_path):
-    page = Page(tmp_path / "profile")
-    yield page
-    page.close()
+def page():
+    with browser() as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +90,13 @@ def image():
 
 
 def click(page, selector):
-    page.value(f"document.querySelector('.try {selector}').click()")
+    page.evaluate(f"document.querySelector('.try {selector}').click()")
 
 
 def load(page, address):
     page.open(f"{address}/book/graphene_hrtem/live.html")
     page.wait("document.querySelector('.try .load')")
-    idle = [url for url in page.asked if "engine" in url or "graphene.js" in url]
+    idle = [url for url in page.requests() if "engine" in url or "graphene.js" in url]
     assert idle == []  # before the click the page is light
     click(page, ".load")
     page.wait(f"{MODEL}.get('ready')")
@@ -103,21 +104,21 @@ def load(page, address):
 
 def measure(page, file, nm):
     """Give the page a file and a pixel size, and wait for its answer."""
-    before = page.value(f"{MODEL}.get('measured') || 0")
+    before = page.evaluate(f"{MODEL}.get('measured') || 0")
     page.choose(".try input[type=file]", file)
     page.wait("!document.querySelector('.try .measure').disabled")
-    page.value(f"document.querySelector('.try input[type=number]').value = '{nm}'")
+    page.evaluate(f"document.querySelector('.try input[type=number]').value = '{nm}'")
     click(page, ".measure")
     page.wait(f"{MODEL}.get('measured') > {before} || !document.querySelector('.problem').hidden")
-    assert page.value("document.querySelector('.problem').hidden"), problem(page)
+    assert page.evaluate("document.querySelector('.problem').hidden"), problem(page)
 
 
 def problem(page):
-    return page.value("document.querySelector('.problem').textContent")
+    return page.evaluate("document.querySelector('.problem').textContent")
 
 
 def values(page, key):
-    return np.array(page.value(f"Array.from({MODEL}.get('{key}'))"))
+    return np.array(page.evaluate(f"Array.from({MODEL}.get('{key}'))"))
 
 
 def native(image, nm, monkeypatch):
@@ -127,7 +128,7 @@ def native(image, nm, monkeypatch):
 
 
 def picture(page):
-    return page.value("document.querySelector('.try canvas').toDataURL()")
+    return page.evaluate("document.querySelector('.try canvas').toDataURL()")
 
 
 @pytest.mark.parametrize("from_server", [True, False], ids=["http", "file"])
@@ -146,31 +147,31 @@ def test_the_page_answers_as_python_does(
     true = graphene._probability(find_network("graphene_hrtem").module, even)
     true = gaussian_filter(true, 1.0, mode="nearest")
     assert np.abs(values(page, "probability").reshape(true.shape) - true).max() < 1e-4
-    row = page.value(f"{MODEL}.get('row')")
+    row = page.evaluate(f"{MODEL}.get('row')")
     for name in ("covered_share", "covered_nm2", "covered_share_low", "covered_share_high"):
         assert row[name] == pytest.approx(answer.image[name], rel=1e-3), name
-    others = [u for u in page.asked if not u.startswith((address, "blob:", "data:"))]
-    assert others == [] and page.faults == []
+    others = [u for u in page.requests() if not u.startswith(address)]
+    assert others == [] and page.faults() == []
 
 
 def test_everything_is_reached_by_keyboard(page, site):
     load(page, site.as_uri())
-    assert page.value("document.activeElement.type") == "file"
+    assert page.evaluate("document.activeElement.type") == "file"
     for _ in range(2):  # the file's button, then ours
-        page.press("Enter" if page.value("document.activeElement.matches('.ours')") else "Tab")
+        page.press("Enter" if page.evaluate("document.activeElement.matches('.ours')") else "Tab")
     page.wait("document.activeElement.matches('.measure')")
     page.press("Enter")
     page.wait(f"{MODEL}.get('measured')")
-    shown, share = picture(page), page.value(f"{MODEL}.get('row').covered_share")
-    while not page.value("document.activeElement.matches('input[type=range]')"):
+    shown, share = picture(page), page.evaluate(f"{MODEL}.get('row').covered_share")
+    while not page.evaluate("document.activeElement.matches('input[type=range]')"):
         page.press("Tab")
     for _ in range(20):
         page.press("ArrowRight")
-    assert page.value("document.querySelector('.level').textContent") == "0.70"
+    assert page.evaluate("document.querySelector('.level').textContent") == "0.70"
     assert picture(page) != shown
-    less = page.value(f"{MODEL}.get('row').covered_share")
+    less = page.evaluate(f"{MODEL}.get('row').covered_share")
     assert 0 < less < share
-    label = page.value("document.querySelector('.try canvas').getAttribute('aria-label')")
+    label = page.evaluate("document.querySelector('.try canvas').getAttribute('aria-label')")
     assert f"{100 * less:.1f} %" in label
 
 
@@ -187,10 +188,10 @@ def test_another_scale_deeper_files_and_what_is_refused(page, site, image, tmp_p
         tmp_path / "light.tif", (fine * np.linspace(0.2, 1, fine.shape[1])).astype("f4")
     )
     measure(page, tmp_path / "light.tif", 0.1)
-    said = page.value("document.querySelector('.doubts').textContent")
+    said = page.evaluate("document.querySelector('.doubts').textContent")
     assert "the light is less even than in training (unevenness" in said
     click(page, "[data-save=table]")
-    text = page.value("""(async () => {
+    text = page.evaluate("""(async () => {
         let blob; const make = URL.createObjectURL;
         URL.createObjectURL = (b) => make.call(URL, blob = b);
         document.querySelector('[data-save=table]').click();
@@ -213,7 +214,7 @@ def test_another_scale_deeper_files_and_what_is_refused(page, site, image, tmp_p
         page.wait(f"document.querySelector('.problem').textContent.startsWith('{words}')")
     click(page, ".ours")
     page.wait("!document.querySelector('.try .measure').disabled")
-    page.value("document.querySelector('.try input[type=number]').value = '40'")
+    page.evaluate("document.querySelector('.try input[type=number]').value = '40'")
     click(page, ".measure")
     page.wait("!document.querySelector('.problem').hidden")
     assert problem(page).startswith("A pixel of 40 nm cannot be right")

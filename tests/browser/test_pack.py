@@ -12,7 +12,6 @@ import numpy as np
 from conftest import REPOSITORY, needs
 
 from mchelpers.browser import pack
-from mchelpers.measuring import ranges
 from mchelpers.measuring.shipped import find_network
 
 LIVE = REPOSITORY / "book" / "_static" / "live"
@@ -64,7 +63,7 @@ def test_the_network_comes_with_what_it_knows_and_a_sample():
 
     script = pack.graphene_script()
     settings, files = unpacked(script)
-    assert settings["ranges"] == dict(ranges.trained_ranges())
+    assert settings["ranges"] == find_network("graphene_hrtem").ranges
     assert settings["weights"] == find_network("graphene_hrtem").path.name
     assert settings["weights_sha256"] == find_network("graphene_hrtem").sha256
     pixels, nm = pack.sample()
