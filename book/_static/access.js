@@ -6,9 +6,14 @@ document.addEventListener("DOMContentLoaded", () => {
     if (part.textContent.trim()) part.removeAttribute("aria-label");
   }
   for (const list of document.querySelectorAll(".citation-list")) list.removeAttribute("role");
-  for (const part of document.querySelectorAll("dt.sig > dl, dt.sig > dl > dd")) {
-    part.setAttribute("role", "none");
-  }
+  const plain = (old) => {
+    const line = document.createElement("div");
+    line.className = "sig-line";
+    line.append(...old.childNodes);
+    old.replaceWith(line);
+  };
+  document.querySelectorAll("dt.sig > dl > dd").forEach(plain);
+  document.querySelectorAll("dt.sig > dl").forEach(plain);
   const name = () => {
     for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
       const row = handle.closest(".widget-inline-hbox, .widget-slider");
