@@ -49,7 +49,7 @@ test: check ## unit tests, every chapter at the smoke tier, the strict build, it
 	$(BIN)/python -m pytest -q -n 2 tests --ignore tests/browser
 	MCHELPERS_TIER=smoke MCHELPERS_RUNS=$$(mktemp -d) $(BIN)/python -m pytest -v --nbmake --nbmake-timeout=300 book
 	$(BIN)/python -m mchelpers book
-	MCHELPERS_SITE=_build/html $(BIN)/python -m pytest -q tests/browser
+	MCHELPERS_SITE=_build/html $(BIN)/python -m pytest -q -n 2 tests/browser
 
 mutants: $(READY) ## mistakes that would make the book lie: a unit test must notice each
 	$(BIN)/python tests/mutate.py -n 2 "$(NAME)"
