@@ -19,7 +19,9 @@ def add_parsers(commands) -> None:
     measure.add_argument("--pixel-size-nm", type=float, help="default: what each file says")
     measure.add_argument("--masks", type=Path, help="folder of corrected masks or ROIs, as in OUT")
     measure.add_argument("--weights", type=Path, help="network.safetensors of finetune")
-    measure.add_argument("--workers", type=int, default=1, help="processes; default: 1")
+    measure.add_argument(
+        "--workers", type=_workers, default=1, help="processes, or tcp://... of a Dask scheduler"
+    )
     how = measure.add_mutually_exclusive_group()
     how.add_argument("--watch", action="store_true", help="measure what arrives, until Ctrl-C")
     how.add_argument(
@@ -40,6 +42,13 @@ def add_parsers(commands) -> None:
     finetune.set_defaults(command=run_finetune)
 
 
+def _workers(text: str) -> int | str:
+    """Read how many, or an address; 0 is none that can be."""
+    if "://" in text:
+        return text
+    return int(text) if text.isdecimal() else 0
+
+
 def run_measure(args) -> int:
     """Measure files.
 
@@ -54,7 +63,7 @@ def run_measure(args) -> int:
     from .folder import measure_files
 
     try:
-        if args.workers < 1 or (args.watch and args.workers > 1):
+        if args.workers == 0 or (args.watch and args.workers != 1):
             raise ValueError(f"--workers is {args.workers}; it must be 1 or more, 1 with --watch")
         files, out, how = _again(args) if args.again else _new(args)
         out.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def measure_files(
     *,
     masks: Path | None = None,
     weights: Path | None = None,
-    workers: int = 1,
+    workers: int | str = 1,
     say: Callable[[str], object] = print,
 ) -> tuple[int, int]:
     """Measure files and write tables, masks, overlays and a report into a folder.
@@ -52,7 +52,7 @@ def measure_files(
     weights
         As for :func:`mchelpers.measuring.one.measure`.
     workers
-        Processes; the answers do not depend on their number.
+        Processes, or the address of a Dask scheduler; the answers do not depend on it.
     say
         Gets each answer in words.
 

@@ -156,10 +156,11 @@ def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return read_rois(path, shape) if path.suffix == ".zip" else read_picture(path).pixels
 
 
-def spread(jobs: Iterator[Job], workers: int) -> Iterator[tuple[Job, str]]:
+def spread(jobs: Iterator[Job], workers: int | str) -> Iterator[tuple[Job, str]]:
     """Do jobs, here or in so many processes on one core each; give each with what it says.
 
-    Only a few jobs are under way at a time, however many there are.
+    ``workers`` may be the address of a Dask scheduler, whose workers see the same folders. Only a
+    few jobs are under way at a time, however many there are.
 
     Raises
     ------
@@ -182,9 +183,13 @@ def spread(jobs: Iterator[Job], workers: int) -> Iterator[tuple[Job, str]]:
     kept = {"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1}}
     about = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
     # Without a limit of memory: Dask would let a worker that nears it wait for ever.
+    about |= {"n_workers": workers, "memory_limit": 0}
+    if isinstance(workers, str):
+        about = {"address": workers, "timeout": 10}
     try:
-        with dask.config.set(kept), Client(n_workers=workers, memory_limit=0, **about) as client:
-            running = {client.submit(Job.do, j, pure=False): j for j in islice(jobs, 2 * workers)}
+        with dask.config.set(kept), Client(**about) as client:
+            ready = 2 * max(1, len(client.nthreads()))
+            running = {client.submit(Job.do, j, pure=False): j for j in islice(jobs, ready)}
             waiting = as_completed(list(running))
             for done in waiting:
                 job, error = running.pop(done), done.exception()

@@ -132,6 +132,23 @@ def test_two_workers_say_what_one_says(images, tmp_path):
     assert masks[0] == masks[1]
 
 
+def test_workers_of_a_scheduler_that_runs_already_say_the_same(images, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    here = {"processes": False, "protocol": "tcp://", "dashboard_address": None}
+    measure(images, tmp_path / "one")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, **here) as cluster:
+        measure(images, tmp_path / "cluster", workers=cluster.scheduler_address)
+    assert tables(tmp_path / "one") == tables(tmp_path / "cluster")
+
+
+def test_a_scheduler_that_does_not_answer_is_a_wrong_call(images, tmp_path, capsys):
+    pytest.importorskip("distributed")
+    out = ("--out", tmp_path / "out")
+    nobody = "tcp://127.0.0.1:9"
+    assert call(images, "--study", "afm_coverage", "--workers", nobody, *out) == 2
+    assert nobody in capsys.readouterr().err
+
+
 def test_a_worker_that_dies_is_a_row(tmp_path):
     job = work.Job(0, "a", tmp_path / "a.png", tmp_path, {"study": "afm_coverage"})
     assert job.fail(MemoryError()) == f"{tmp_path}/a.png: failed: MemoryError: MemoryError"
