@@ -39,7 +39,7 @@ TARGETS = {  # what -> most of it
     "code lines of claims": 300,
     "code lines of record": 300,
     "code lines of inputs": 1700,
-    "code lines of measuring": 1750,  # 1400 before networks of two studies, and finetune
+    "code lines of measuring": 1760,  # 1400 before networks of two studies, and finetune
     "code lines of a study": 1800,
     "percent docstrings": 33,
     "public functions that one chapter uses": 0,
