@@ -143,25 +143,12 @@ def _of_graphene() -> tuple[str, list[dict]]:
     return images.sha256, rows
 
 
-def _of_particles() -> tuple[str, list[dict]]:
-    from ..nanoparticles.images import AU, CDSE, particle_micrographs
-    from ..nanoparticles.tiles import remove_xrays
-
-    rows = []
-    for sample in (AU, CDSE):
-        for m in particle_micrographs(sample, seed=0):
-            image = remove_xrays(m.image)
-            found = properties(image, m.image) | {"covered_share": float(m.mask.mean())}
-            rows.append(found | {"pixel_nm": m.pixel_size_nm})
-    return "simulated", rows
-
-
 def main() -> None:
     """Write the ranges of a study's images."""
     from ..record.files import write_atomically
 
     [study] = sys.argv[1:]
-    data, rows = {"graphene_hrtem": _of_graphene, "nanoparticles": _of_particles}[study]()
+    data, rows = {"graphene_hrtem": _of_graphene}[study]()
     rounded = {k: [float(f"{v:.4g}") for v in pair] for k, pair in ranges_of(rows).items()}
     content = {"images": len(rows), "data": data, "ranges": rounded}
     write_atomically(_file(study), json.dumps(content, indent=1) + "\n")

@@ -32,11 +32,16 @@ background:#fff}table{border-collapse:collapse;font-size:13px}td,th{padding:3px 
 def methods_paragraph(study: str, facts: Mapping) -> str:
     """Describe how a run measured, to paste into a paper."""
     from .graphene import DEVIATION, RADII
+    from .shipped import SHIPPED
 
     numbers = {"low": RADII[0], "high": RADII[1], "deviation": DEVIATION}
     text = json.loads(METHODS.read_text(encoding="utf-8"))[study].format(**numbers)
     weights = facts.get("weights_sha256")
     made = f" Weights sha256 {weights[:16]}." if weights else ""
+    if study in SHIPPED and not weights:
+        text += " No network was at hand: the threshold alone was used."
+    elif weights and facts["weights"] != SHIPPED[study][0]:
+        text += " The network was trained on with labels of our own."
     return f"{text} Made with mchelpers {facts['version']} (Micrographs, Measured).{made}"
 
 

@@ -88,7 +88,6 @@ def build(study: str):
     return UNet(features=32, blocks=SHIPPED[study][1], classes=1, norm=True, stem=4)
 
 
-@cache
 def find_network(study: str, weights: Path | None = None) -> Network | None:
     """Find a study's network; None where it is not to be had.
 
@@ -104,15 +103,21 @@ def find_network(study: str, weights: Path | None = None) -> Network | None:
     """
     from ..kept import find_file
 
+    path = weights
     if weights is None:
         path = find_file(SHIPPED[study][0]) if study in SHIPPED else None
         if path is None or not path.exists():
             return None
-        ranges, words = trained_ranges(study), "the shipped network"
-    else:
-        path, ranges, words = weights, _own_ranges(study, weights), "your network"
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Network(study, path, sha256, ranges, words)
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return _opened(study, path, changed, weights is None)
+
+
+@cache
+def _opened(study: str, path: Path, changed: int, ships: bool) -> Network:
+    """Open a network once, and again when its file has ``changed``."""
+    ranges = trained_ranges(study) if ships else _own_ranges(study, path)
+    words = "the shipped network" if ships else "your network"
+    return Network(study, path, hashlib.sha256(path.read_bytes()).hexdigest(), ranges, words)
 
 
 def _own_ranges(study: str, weights: Path) -> Ranges:

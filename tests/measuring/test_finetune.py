@@ -12,6 +12,8 @@ import mchelpers
 from mchelpers.measuring import finetune
 from mchelpers.measuring.command import add_parsers, run_finetune
 from mchelpers.measuring.finetune import Labelled, read_labelled
+from mchelpers.measuring.report import methods_paragraph
+from mchelpers.measuring.shipped import find_network
 
 
 def labelled(count, side=128):
@@ -42,6 +44,11 @@ def test_a_network_is_trained_on_tested_and_measured_with(tmp_path, runs):
     weights = tmp_path / "network.safetensors"
     answer = mchelpers.measure(images[0].pixels, study="graphene_hrtem", weights=weights)
     assert answer.method == "your network" and answer.settings["weights"] == weights.name
+    said = methods_paragraph("graphene_hrtem", {"version": "1", **answer.settings})
+    assert "trained on with labels of our own" in said
+    first = find_network("graphene_hrtem", weights).sha256
+    finetune.finetune(images, "graphene_hrtem", tmp_path, epochs=1, progress=False)
+    assert find_network("graphene_hrtem", weights).sha256 != first  # not what was there before
     with pytest.raises(ValueError, match="for graphene_hrtem, not for nanoparticles"):
         mchelpers.measure(images[0].pixels, "nanoparticles", 0.02, weights=weights)
     with pytest.raises(ValueError, match="no network reads images of afm_coverage"):
