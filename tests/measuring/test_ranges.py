@@ -86,5 +86,5 @@ def test_a_scale_that_was_brought_to_the_network_s_is_no_fault(known, times, war
 
 def test_the_ranges_of_the_shipped_network_have_every_property():
     kept = json.loads(ranges._file("graphene_hrtem").read_text())
-    assert kept["images"] == 131 and set(kept["ranges"]) == set(ranges.WORDS) - {"pixel_nm"}
+    assert kept["images"] == 131 and set(kept["ranges"]) == set(ranges.WORDS)
     assert all(low < high for low, high in kept["ranges"].values())
