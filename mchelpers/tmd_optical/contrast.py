@@ -42,6 +42,9 @@ SHAPE_FEATURES = (
 )
 """What :func:`shape_features` returns."""
 
+_MONOLAYER = ((0.04, -0.1, -0.15), (0.36, 0.35, 0.25))  # least and most contrast of R, G and B
+_LEAST_WAFER = 0.03  # share of the frame that a bare wafer has where a film fills the rest
+
 _WIDTH = {"colour": 9, "shape": len(SHAPE_FEATURES)}  # numbers that describe an object
 
 
@@ -60,8 +63,10 @@ def check_frame(image: np.ndarray, background: np.ndarray | None = None) -> np.n
 def fit_background(image: np.ndarray, rounds: int = 8) -> np.ndarray:
     """Fit the colour that the bare wafer has, or would have, in every pixel.
 
-    The most frequent colour is taken for the wafer; then a surface of second
-    order is fitted to what is near it, again and again, ever nearer.
+    The most frequent colour is taken for the wafer, and a surface of second order is fitted to
+    what is near it, again and again, ever nearer. Where then an even part of the frame is lighter
+    by what a monolayer takes away, the first colour was that of a film which fills the frame, and
+    the wafer is lighter by so much.
 
     Parameters
     ----------
@@ -85,30 +90,50 @@ def fit_background(image: np.ndarray, rounds: int = 8) -> np.ndarray:
     image = check_frame(image)
     rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in image.shape[:2])
     every = max(1, min(image.shape[:2]) // 128)
-    pixels = image[::every, ::every].reshape(-1, 3).astype(float)  # (N, 3)
-    grid = np.meshgrid(rows[::every], columns[::every], indexing="ij")
-    y, x = (g.ravel().astype(float) for g in grid)
-    surface = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], 1)  # (N, 6)
-
+    blur = max(every / 2, 1.0)  # px, against noise: two colours may be as near as it
+    smooth = gaussian_filter(image.astype(np.float32), (blur, blur, 0))
+    pixels = smooth[::every, ::every].reshape(-1, 3).astype(float)  # (N, 3)
+    surface = _second_order(rows[::every], columns[::every]).reshape(-1, 6).astype(float)
     counts, edges = np.histogramdd(pixels, bins=[np.arange(0, 257, 8)] * 3)
     fullest = np.unravel_index(np.argmax(gaussian_filter(counts, 1.0)), counts.shape)
-    fitted = np.broadcast_to([e[n] + 4 for e, n in zip(edges, fullest)], pixels.shape)
-    reach = np.maximum(0.12 * fitted[0], 4)
+    first = np.array([e[n] + 4 for e, n in zip(edges, fullest)])
+    weights = _fit_surface(pixels, surface, first, np.maximum(0.05 * first, 4), rounds)
+    ground = _lighter_ground(pixels / np.maximum(surface @ weights, 1))  # under the same light
+    return np.maximum(_second_order(rows, columns) @ (weights * ground).astype(np.float32), 1)
+
+
+def _second_order(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Lay out 1, x, y, x^2, xy and y^2: (H, W, 6)."""
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+
+
+def _fit_surface(pixels, surface, fitted, reach, rounds) -> np.ndarray | None:
+    """Fit a surface to the pixels near a colour, ever nearer: (6, 3); flat where it cannot be."""
+    flat = np.concatenate([fitted[None], np.zeros((5, 3))])
     for _ in range(rounds):
-        off = np.abs(pixels - fitted)
-        near = (off <= reach).all(1)
+        near = (np.abs(pixels - fitted) <= reach).all(1)
         some = surface[near]
         if len(some) < 50 or np.linalg.matrix_rank(some.T @ some) < 6:  # such as one row of pixels
-            break
+            return flat
         weights = np.linalg.solve(some.T @ some, some.T @ pixels[near])  # (6, 3)
         fitted = surface @ weights
         spread = 1.4826 * np.median(np.abs(pixels - fitted)[near], axis=0)
         reach = np.maximum(np.minimum(reach, 4 * spread), 2.0)
-    else:
-        y, x = np.meshgrid(rows, columns, indexing="ij")
-        whole = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
-        return np.maximum(whole @ weights.astype(np.float32), 1)
-    return np.broadcast_to(fitted[0].astype(np.float32), image.shape).copy()
+    return weights
+
+
+def _lighter_ground(ratio: np.ndarray) -> np.ndarray:
+    """Find the colour (3,) on which the fitted one is a monolayer; pixels over it are (N, 3)."""
+    from scipy.ndimage import gaussian_filter
+
+    film = 1 - 1 / np.maximum(ratio, 1e-3)  # contrast of the fitted colour against each pixel
+    like = ((film > _MONOLAYER[0]) & (film < _MONOLAYER[1])).all(1)
+    counts, edges = np.histogramdd(film[like], 24, list(zip(*_MONOLAYER)))
+    fullest = np.unravel_index(np.argmax(gaussian_filter(counts, 1.0)), counts.shape)
+    mode = np.array([(e[n] + e[n + 1]) / 2 for e, n in zip(edges, fullest)])
+    even = (np.abs(film - mode) < 0.03).all(1)
+    return np.median(ratio[even], 0) if even.mean() > _LEAST_WAFER else np.ones(3)
 
 
 def colour_contrast(image: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -249,16 +274,9 @@ def shape_features(inside: np.ndarray) -> np.ndarray:
     turns = behind[:, 0] * ahead[:, 1] - behind[:, 1] * ahead[:, 0]
     direction = np.sign(cv2.contourArea(ring, oriented=True)) or 1.0
     concave = np.count_nonzero(turns * direction < 0)
-    return np.array(
-        [
-            area / max(cv2.contourArea(hull), 1.0),
-            area / max(triangle, area),
-            min(4 * np.pi * area / perimeter**2, 1.2),
-            sides[1] / sides[0],
-            len(polygon),
-            concave,
-        ]
-    )
+    solid, filled = area / max(cv2.contourArea(hull), 1.0), area / max(triangle, area)
+    circular = min(4 * np.pi * area / perimeter**2, 1.2)
+    return np.array([solid, filled, circular, sides[1] / sides[0], len(polygon), concave])
 
 
 def outline_crystals(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..inputs.objects import Instance, LabelledImage
+from ..inputs.objects import LabelledImage
 from ..metrics import redraw
 from . import images as optical
 from . import optics, runs, scenes
@@ -280,16 +280,10 @@ def retakes(
         yield optical.OpticalMicrograph(
             name=f"{kind.replace(' ', '_')}_{number:03d}",
             image=image,
-            instances=_instances(scene, lens.pixel_um),
-            group=run.name,
-            pixel_um=lens.pixel_um,
+            instances=optical.cut_instances(*optical.read_scene(scene, lens.pixel_um)),
             kind="simulated",
-            magnification=lens.magnification,
-            na=lens.na,
             defocus_um=distance,
-            oxide_nm=wafer.oxide_nm,
-            lamp=run.lamp,
-            temperature_k=run.temperature_k,
+            **optical.taken_by(wafer, lens),
         )
 
 
@@ -298,19 +292,6 @@ def _bare(run: runs.GrowthRun, objective: runs.Objective) -> float:
     lamp = optics.illuminant(run.lamp, run.temperature_k)
     reflectance = optics.wafer_reflectance((), run.oxide_nm, run.filling * objective.na)
     return float(run.camera.raw(reflectance, lamp).mean())
-
-
-def _instances(scene: scenes.Scene, pixel_um: float) -> list[Instance]:
-    """Cut out the visible crystals of a scene."""
-    from scipy.ndimage import find_objects
-
-    labels, facts = optical.read_scene(scene, pixel_um)
-    boxes = find_objects(labels, len(facts))
-    return [
-        Instance(top=b[0].start, left=b[1].start, crop=labels[b] == n, **about)
-        for n, (b, about) in enumerate(zip(boxes, facts), 1)
-        if b is not None
-    ]
 
 
 def redrawn_scores(

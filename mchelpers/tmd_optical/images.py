@@ -127,7 +127,7 @@ def expose(
     na = run.filling * objective.na
 
     def colours(residue_nm: float) -> np.ndarray:
-        table = optics.wafer_table(films, run.oxide_nm, na, residue_nm)
+        table = optics.wafer_table(films, run.oxide_nm, na, residue_nm, run.density)
         return (run.camera.raw(table, lamp) * np.array(signal)[:, None]).astype(np.float32)
 
     fine = scene.surface
@@ -173,9 +173,9 @@ def read_scene(scene: scenes.Scene, pixel_um: float) -> tuple[np.ndarray, list[d
     return labels, facts
 
 
-def _make(kind: str, seed: int, size: tuple[int, int], number: int, file: Path) -> None:
+def _make(kind: str, seed: int, size: tuple[int, int], lab: str, number: int, file: Path) -> None:
     """Simulate one micrograph and save it in one step."""
-    run = runs.draw_run(kind, seed, number // IMAGES_PER_RUN[kind])
+    run = runs.draw_run(kind, seed, number // IMAGES_PER_RUN[kind], lab)
     rng = np.random.default_rng([seed, list(CLASSES).index(kind), number, 1])
     objective = runs.choose_objective(rng, run)
     depth = 0.55 / objective.na**2  # um: one depth of field
@@ -197,20 +197,48 @@ def _make(kind: str, seed: int, size: tuple[int, int], number: int, file: Path) 
     save_arrays(file, image=image, labels=labels, text=text)
 
 
-def read_file(file: Path) -> OpticalMicrograph:
-    """Read a simulated micrograph that was kept."""
+def cut_instances(labels: np.ndarray, facts: list[dict]) -> list[Instance]:
+    """Cut crystals out of what :func:`read_scene` returns; those without a pixel are left out."""
     from scipy.ndimage import find_objects
 
+    return [
+        Instance(top=b[0].start, left=b[1].start, crop=labels[b] == number, **about)
+        for number, (b, about) in enumerate(zip(find_objects(labels, len(facts)), facts), 1)
+        if b is not None
+    ]
+
+
+def read_file(file: Path) -> OpticalMicrograph:
+    """Read a simulated micrograph that was kept."""
     with np.load(file) as arrays:
         image, labels = arrays["image"], arrays["labels"]
         text = json.loads(str(arrays["text"]))
-    instances = []
-    boxes = find_objects(labels, len(text["instances"]))
-    for number, (box, facts) in enumerate(zip(boxes, text["instances"]), 1):
-        if box is not None:
-            crop = np.ascontiguousarray(labels[box] == number)
-            instances.append(Instance(top=box[0].start, left=box[1].start, crop=crop, **facts))
+    instances = cut_instances(labels, text["instances"])
     return OpticalMicrograph(image=image, instances=instances, kind="simulated", **text["about"])
+
+
+def taken_by(run: GrowthRun, objective: Objective) -> dict:
+    """Facts of a micrograph that its growth run and its objective decide."""
+    about = {"group": run.name, "pixel_um": objective.pixel_um, "na": objective.na}
+    about |= {k: getattr(run, k) for k in ("oxide_nm", "lamp", "temperature_k")}
+    return about | {"magnification": objective.magnification}
+
+
+def save_view(
+    file: Path,
+    rng: np.random.Generator,
+    run: GrowthRun,
+    objective: Objective,
+    size: tuple[int, int],
+    name: str,
+) -> None:
+    """Compose a place of a run, take it in focus, and save image, masks and facts."""
+    scene = scenes.compose(rng, run, size, objective.pixel_um)
+    labels, facts = read_scene(scene, objective.pixel_um)
+    about = {"name": name, **taken_by(run, objective)}
+    text = json.dumps({"about": about, "instances": facts})
+    image = expose(rng, scene, run, objective)
+    save_arrays(file, image=image, labels=labels, text=text)
 
 
 def optical_micrographs(
@@ -220,6 +248,7 @@ def optical_micrographs(
     size: tuple[int, int] = (640, 640),
     workers: int = 1,
     folder: Path | None = None,
+    lab: str = "many",
 ) -> OpticalSet:
     """Simulate optical micrographs, or read those that are there.
 
@@ -241,6 +270,8 @@ def optical_micrographs(
     folder
         Where finished micrographs are kept, so that an interrupted run goes on
         and a repeated one reads. By default ``simulated`` in the run folder.
+    lab
+        ``"many"`` or ``"one"``: as for :func:`mchelpers.tmd_optical.runs.draw_run`.
 
     Returns
     -------
@@ -259,8 +290,8 @@ def optical_micrographs(
     if count < 1 or min(size) < 64:
         raise ValueError(f"need count >= 1 and a size of 64 or more, got {count} and {size}")
     files = finished_files(
-        f"optical-{kind.replace(' ', '-')}",
-        partial(_make, kind, seed, tuple(size)),
+        f"optical-{lab}-{kind.replace(' ', '-')}",
+        partial(_make, kind, seed, tuple(size), lab),
         [(n,) for n in range(count)],
         [f"image{n:03d}" for n in range(count)],
         workers,

@@ -15,7 +15,8 @@ from refractiveindex.info (CC0; Polyanskiy, Sci. Data 11, 94 (2024)):
   thickness, for none was published for few layers): Munkhbat et al., ACS
   Photonics 9, 2398 (2022).
 
-SiO2 follows Malitson, J. Opt. Soc. Am. 55, 1205 (1965). In-plane indices are
+SiO2 follows Malitson, J. Opt. Soc. Am. 55, 1205 (1965); graphene has one index, that of
+Blake et al., Appl. Phys. Lett. 91, 063124 (2007). In-plane indices are
 used at all angles, for rays inside a crystal are steep. Monolayers of MoS2 come
 out with up to 0.1 more contrast than by four other groups' constants.
 """
@@ -47,7 +48,7 @@ __all__ = [
 WAVELENGTHS_NM = np.arange(400.0, 701.0, 5.0)
 """(61,) float: where everything spectral is sampled."""
 
-LAYER_NM = {"MoS2": 0.615, "MoSe2": 0.646, "WSe2": 0.648, "WTe2": 0.704}
+LAYER_NM = {"MoS2": 0.615, "MoSe2": 0.646, "WSe2": 0.648, "WTe2": 0.704, "graphene": 0.335}
 """Height of one layer: half of the crystal's lattice constant c, nm."""
 
 _SELLMEIER = ((0.6961663, 0.0684043), (0.4079426, 0.1162414), (0.8974794, 9.896161))
@@ -68,20 +69,25 @@ def _constants() -> dict[str, np.ndarray]:
     terms = sum(b * square / (square - c**2) for b, c in _SELLMEIER)
     table["SiO2"] = np.sqrt(1 + terms).astype(complex)
     table["air"] = np.ones_like(table["SiO2"])
+    table["graphene"] = np.full_like(table["SiO2"], 2.6 + 1.3j)
     for values in table.values():
         values.flags.writeable = False
     return table
 
 
-def refractive_index(material: str, layers: int | None = None) -> np.ndarray:
+def refractive_index(material: str, layers: int | None = None, density: float = 1.0) -> np.ndarray:
     """Look up a complex refractive index at :data:`WAVELENGTHS_NM`.
 
     Parameters
     ----------
     material
-        ``"air"``, ``"Si"``, ``"SiO2"``, ``"MoS2"``, ``"MoSe2"``, ``"WSe2"`` or ``"WTe2"``.
+        ``"air"``, ``"Si"``, ``"SiO2"``, ``"MoS2"``, ``"MoSe2"``, ``"WSe2"``, ``"WTe2"`` or
+        ``"graphene"``.
     layers
         Of a crystal; None is bulk. Four layers and more have the index of bulk.
+    density
+        Of a grown film of 1 to 3 layers against the one in the table: its susceptibility
+        ``index**2 - 1`` is multiplied by it. Other groups' monolayers lie at 0.5 to 1.05.
 
     Returns
     -------
@@ -96,7 +102,9 @@ def refractive_index(material: str, layers: int | None = None) -> np.ndarray:
     table = _constants()
     for name in (f"{material}_{layers}", f"{material}_bulk", material):
         if name in table:
-            return table[name]
+            index = table[name]
+            few = layers is not None and layers < 4
+            return np.sqrt(1 + density * (index**2 - 1)) if few and density != 1 else index
     known = sorted({name.split("_")[0] for name in table})
     raise ValueError(f"no optical constants of {material!r}; there are those of {', '.join(known)}")
 
@@ -210,14 +218,18 @@ def wafer_table(
     oxide_nm: float = 285.0,
     na: float = 0.0,
     residue_nm: float = 0.0,
+    density: float = 1.0,
 ) -> np.ndarray:
-    """Do as :func:`wafer_reflectance` for S stacks of crystals at once: (S, 61) float."""
+    """Do as :func:`wafer_reflectance` for S stacks of crystals at once: (S, 61) float.
+
+    ``density`` is that of :func:`refractive_index`.
+    """
     bare = [refractive_index("air"), np.full(len(WAVELENGTHS_NM), 1.5 + 0j)]
     deepest = max((len(films) for films in stacks), default=0)
     index, thickness = bare, [residue_nm]
     for k in range(deepest):  # a stack of fewer crystals has films of no thickness
         films = [films[k] if k < len(films) else None for films in stacks]
-        index.append(np.array([refractive_index(*f) if f else bare[0] for f in films]))
+        index.append(np.array([refractive_index(*f, density) if f else bare[0] for f in films]))
         thickness.append(np.array([f[1] * LAYER_NM[f[0]] if f else 0.0 for f in films]))
     index += [refractive_index("SiO2"), refractive_index("Si")]
     response = _through_aperture(index, [*thickness, oxide_nm], na)
@@ -336,6 +348,9 @@ class Camera:
         0 is the bare sensor, 1 is sRGB.
     gamma
         Of the curve from signal to grey level; 1 is linear.
+    glare
+        Stray light from lenses, equal in all channels and all over the frame, in units of a
+        mirror's signal. It takes contrast away where the wafer is dark.
     full_well, read_noise
         Electrons at full signal, which set the shot noise; and of the read-out (sd).
     """
@@ -344,6 +359,7 @@ class Camera:
     exposure: float = 2.5
     saturation: float = 1.0
     gamma: float = 2.2
+    glare: float = 0.0
     full_well: float = 10_000.0
     read_noise: float = 8.0
 
@@ -354,7 +370,7 @@ class Camera:
 
 
 def develop(raw: np.ndarray, camera: Camera, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Expose, add noise, balance, correct and encode what the sensor sees.
+    """Expose, add stray light and noise, balance, correct and encode what the sensor sees.
 
     Parameters
     ----------
@@ -370,7 +386,7 @@ def develop(raw: np.ndarray, camera: Camera, rng: np.random.Generator | None = N
     (..., 3) uint8
         Signals above the full well are clipped, as on a sensor.
     """
-    signal = np.asarray(raw, np.float32) * np.float32(camera.exposure)
+    signal = (np.asarray(raw, np.float32) + np.float32(camera.glare)) * np.float32(camera.exposure)
     if rng is not None:
         electrons = np.maximum(signal, 0) * camera.full_well
         spread = np.sqrt(electrons + camera.read_noise**2)  # Poisson, at thousands of electrons

@@ -22,50 +22,12 @@ from ..simulate.cache import finished_files, save_arrays
 from . import crystals, optics, runs
 from .images import OpticalSet
 
-__all__ = ["GRAPHENE", "THIN", "flake_reflectance", "simulated_flakes"]
-
-GRAPHENE = (2.6 + 1.3j, 0.335)
-"""Refractive index at all visible wavelengths and height of a layer, nm: Blake et
-al., Appl. Phys. Lett. 91, 063124 (2007)."""
+__all__ = ["THIN", "simulated_flakes"]
 
 THIN = {"graphene": 6, "WSe2": 3}
 """Material -> most layers that are labelled."""
 
 _FINE = 2  # fine pixels along the edge of a pixel
-
-
-def flake_reflectance(
-    material: str, layers: np.ndarray, oxide_nm: float, sine: float = 0.0
-) -> np.ndarray:
-    """Reflectance of flakes at :data:`~mchelpers.tmd_optical.optics.WAVELENGTHS_NM`.
-
-    Parameters
-    ----------
-    material
-        ``"graphene"``, or one that :func:`~mchelpers.tmd_optical.optics.refractive_index` knows.
-    layers
-        (N,) int; 0 is the bare wafer.
-    oxide_nm
-        Thickness of the SiO2.
-    sine
-        Of the angle of incidence; both polarisations are averaged.
-
-    Returns
-    -------
-    (N, 61) float
-    """
-    height = GRAPHENE[1] if material == "graphene" else optics.LAYER_NM[material]
-    below = [optics.refractive_index("SiO2"), optics.refractive_index("Si")]
-    rows = []
-    for n in layers:
-        if material == "graphene":
-            index = np.full(len(optics.WAVELENGTHS_NM), GRAPHENE[0])
-        else:
-            index = optics.refractive_index(material, max(int(n), 1))
-        films = [optics.refractive_index("air"), index, *below]
-        ways = (optics.stack_response(films, [n * height, oxide_nm], sine, p)[0] for p in "sp")
-        rows.append(sum(ways) / 2)
-    return np.array(rows)
 
 
 def _ring(rng: np.random.Generator, side: float) -> np.ndarray:
@@ -153,9 +115,10 @@ def _make(seed: int, size: tuple[int, int], number: int, file: Path) -> None:
     layers = sheet.peel(rng, size, THIN[material])
     counts, signals = np.array(sheet.films).T
     oxide = wafer.oxide_nm if rng.random() < 0.15 else rng.uniform(65, 125)
-    sine = 0.8 * wafer.filling * np.sqrt(0.5)  # the middle ray of the aperture
     lamp = optics.illuminant(wafer.lamp, wafer.temperature_k)
-    table = wafer.camera.raw(flake_reflectance(material, counts, oxide, sine), lamp)
+    stacks = [((material, int(n)),) if n else () for n in counts]
+    reflectance = optics.wafer_table(stacks, oxide, 0.8 * wafer.filling)
+    table = wafer.camera.raw(reflectance, lamp)
     table *= signals[:, None]
     camera = dataclasses.replace(
         wafer.camera,

@@ -29,7 +29,17 @@ CLASSES = {
     "thickness MoS2": ("thin", "thick", "bulk"),
     "thickness WTe2": ("thin", "thick", "bulk"),
 }
-"""Kind of data set -> its classes; the study names only some of them."""
+"""Kind of data set -> its classes; the study names only some of them.
+
+Thickness goes by layers: thin is 1 to 3, thick 4 to 15, bulk 25 and more. Shapes go by the outline
+as it grew, before others cut it; *solidity* is the area over that of the convex hull:
+
+- triangle: solidity .86 or more, and .76 or more of the smallest triangle around it;
+- truncated triangle: likewise, but its tips are missing: .70 to .94 of that triangle, where
+  a hexagon, whose six sides are about equal, has less than .74;
+- star: three, four or six arms with notches between, solidity .82 or less;
+- irregular: several islands grown into one, or an island that broke.
+"""
 
 IMAGES_PER_RUN = {"heterostructure": 6, "shapes": 5, "thickness MoS2": 5, "thickness WTe2": 5}
 
@@ -86,6 +96,8 @@ class GrowthRun:
         Per um^2.
     residue_nm
         Thickness of the transparent residue where there is some; 0 is clean.
+    density
+        Of films of few layers: see :func:`mchelpers.tmd_optical.optics.refractive_index`.
     """
 
     name: str
@@ -111,6 +123,7 @@ class GrowthRun:
     nucleus: float
     particles: float
     residue_nm: float
+    density: float
 
 
 def _draw_camera(rng: np.random.Generator, oxide_nm: float, lamp: np.ndarray, na: float) -> Camera:
@@ -119,31 +132,52 @@ def _draw_camera(rng: np.random.Generator, oxide_nm: float, lamp: np.ndarray, na
     grey = rng.choice([0.0, rng.uniform(0.1, 0.45), rng.uniform(0.45, 0.8)], p=(0.25, 0.5, 0.25))
     balance = (bare.mean() / bare) ** grey * np.exp(rng.normal(0, 0.02, 3))
     level = rng.uniform(0.16, 0.42)  # of the full well, on the bare wafer
+    glare = bare.mean() * rng.uniform(0, 1)
     return Camera(
         balance=tuple(float(b) for b in balance / balance[1]),
-        exposure=float(level / bare.mean()),
+        exposure=float(level / (bare.mean() + glare)),
+        glare=float(glare),
         saturation=float(rng.uniform(0.2, 0.85)),
         gamma=float(rng.uniform(1.1, 2.2)),
         full_well=float(np.exp(rng.uniform(np.log(4000), np.log(20_000)))),
     )
 
 
-def draw_run(kind: str, seed: int, number: int) -> GrowthRun:
+def draw_run(kind: str, seed: int, number: int, lab: str = "many") -> GrowthRun:
     """Draw a growth run; it depends on the arguments only.
+
+    Parameters
+    ----------
+    kind
+        A key of :data:`CLASSES`.
+    seed, number
+        Of the set, and of the run in it.
+    lab
+        ``"many"``: each run has an oxide, a lamp and a camera of its own. ``"one"``: all have the
+        same microscope, on 285 nm of oxide within its tolerance of 1.2 %.
 
     Raises
     ------
     ValueError
-        If the kind is not a key of :data:`CLASSES`.
+        If the kind is not a key of :data:`CLASSES`, or the laboratory is neither.
     """
-    if kind not in CLASSES:
-        raise ValueError(f"no data set {kind!r}; there are {', '.join(CLASSES)}")
+    if kind not in CLASSES or lab not in ("many", "one"):
+        raise ValueError(
+            f"no data set {kind!r} of {lab!r}; there are {', '.join(CLASSES)} of 'many' and 'one'"
+        )
     rng = np.random.default_rng([seed, list(CLASSES).index(kind), number, 0])
     nominal = float(rng.choice([285.0, 300.0, 90.0], p=(0.5, 0.32, 0.18)))
     oxide = nominal * rng.normal(1, 0.012)
     lamp = str(rng.choice(["halogen", "led"]))
     temperature = rng.uniform(2900, 3400) if lamp == "halogen" else rng.uniform(4500, 6500)
     filling = rng.uniform(0.45, 0.85)
+    density = rng.uniform(0.55, 1.05)
+    if lab == "one":  # its camera is drawn once for all, from numbers of its own
+        lamp, temperature, filling = "halogen", 3200.0, 0.65
+        oxide, density = 285 * rng.normal(1, 0.012), rng.normal(0.9, 0.02)
+        camera = _draw_camera(np.random.default_rng(2), 285.0, illuminant(lamp, temperature), 0.52)
+    else:
+        camera = _draw_camera(rng, oxide, illuminant(lamp, temperature), 0.8 * filling)
     thickness = kind.startswith("thickness")
     mixture = rng.dirichlet([4.0] * len(CLASSES[kind]))
     if kind == "heterostructure":  # it is what these runs are grown for
@@ -155,7 +189,7 @@ def draw_run(kind: str, seed: int, number: int) -> GrowthRun:
         lamp=lamp,
         temperature_k=float(temperature),
         filling=float(filling),
-        camera=_draw_camera(rng, oxide, illuminant(lamp, temperature), 0.8 * filling),
+        camera=camera,
         material=kind.split()[-1] if thickness else "MoS2",
         core=str(rng.choice(["MoSe2", "MoS2"], p=(0.7, 0.3))),
         mixture=tuple(float(m) for m in mixture),
@@ -172,6 +206,7 @@ def draw_run(kind: str, seed: int, number: int) -> GrowthRun:
         nucleus=float(rng.choice([0.0, rng.uniform(0.1, 0.7)])),
         particles=float(np.exp(rng.normal(np.log(0.003), 0.7))),
         residue_nm=float(rng.choice([0.0, rng.uniform(1.0, 6.0)])),
+        density=float(density),
     )
 
 

@@ -94,14 +94,15 @@ def _layer_number(rng: np.random.Generator, category: str) -> int:
 
 def _island(rng: np.random.Generator, run: GrowthRun, side: float, category: str) -> np.ndarray:
     """Draw the outline of one grown island, turned as the run turns them."""
-    bend = run.bend + rng.normal(0, 0.01)
+    bend = max(run.bend + rng.normal(0, 0.01), -0.012)  # bowed in further, edges make a star
     if category == "hexagon":
         ring = crystals.outline(side, rng.uniform(0.88, 1.0), bend)
     elif category == "truncated triangle":
         ring = crystals.outline(side, rng.uniform(0.28, 0.65), bend)
     elif category == "star":
         arms = int(rng.choice([3, 4, 6], p=(0.25, 0.1, 0.65)))
-        ring = crystals.star(side, arms, rng.uniform(0.38, 0.6))
+        # Of three arms with shallower notches the outline is a triangle, or convex.
+        ring = crystals.star(side, arms, rng.uniform(*((0.62, 0.72) if arms == 3 else (0.45, 0.6))))
     elif category == "triangle":
         ring = crystals.outline(side, rng.uniform(0, 0.06), bend)
     else:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..inputs.rgb import as_rgb8
-from ..simulate.cache import finished_files, save_arrays
+from ..simulate.cache import finished_files
 from . import images as optical
-from . import runs, scenes
+from . import runs
 
 __all__ = ["Stage", "simulated_wafer"]
 
@@ -71,16 +70,7 @@ def _make_wafer(kind: str, seed: int, side: float, size: tuple[int, int], file: 
     run = dataclasses.replace(
         runs.draw_run(kind, seed, 0), side_um=side * objective.pixel_um, coverage=0.25
     )
-    rng = np.random.default_rng([seed, 2])
-    scene = scenes.compose(rng, run, size, objective.pixel_um)
-    labels, facts = optical.read_scene(scene, objective.pixel_um)
-    about = {"group": run.name, "pixel_um": objective.pixel_um, "oxide_nm": run.oxide_nm}
-    about |= {"magnification": objective.magnification, "na": objective.na, "lamp": run.lamp}
-    about |= {"name": "wafer", "temperature_k": run.temperature_k}
-    image = optical.expose(rng, scene, run, objective)
-    save_arrays(
-        file, image=image, labels=labels, text=json.dumps({"about": about, "instances": facts})
-    )
+    optical.save_view(file, np.random.default_rng([seed, 2]), run, objective, size, "wafer")
 
 
 def simulated_wafer(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..simulate.cache import finished_files, save_arrays
+from ..simulate.cache import finished_files
 from . import images as optical
-from . import runs, scenes
+from . import runs
 from .images import OpticalMicrograph, optical_micrographs, split_runs
 
 __all__ = ["Task", "known_wafers", "load_task"]
@@ -50,12 +49,13 @@ def load_task(
     validation: int = 4,
     workers: int = 1,
     seed: int = 0,
+    lab: str = "many",
 ) -> Task:
     """Simulate a data set and split it, or read what is there.
 
     Parameters
     ----------
-    kind, images, size, workers, seed
+    kind, images, size, workers, seed, lab
         As for :func:`mchelpers.tmd_optical.images.optical_micrographs`.
     tests
         Further images to test on, of growth runs of the next seed.
@@ -71,8 +71,8 @@ def load_task(
     ValueError
         If no run is left to train on, or as for the simulator.
     """
-    ours = optical_micrographs(kind, images, seed, size, workers)
-    further = optical_micrographs(kind, tests, seed + 1, size, workers)
+    ours = optical_micrographs(kind, images, seed, size, workers, lab=lab)
+    further = optical_micrographs(kind, tests, seed + 1, size, workers, lab=lab)
     for micrograph in further:  # runs and images are numbered alike in every seed
         micrograph.group = f"{micrograph.group}_further"
         micrograph.name = f"{micrograph.name}_further"
@@ -87,14 +87,7 @@ def _make_again(kind: str, seed: int, size: tuple[int, int], number: int, file: 
     run = runs.draw_run(kind, seed, number)
     rng = np.random.default_rng([seed, list(runs.CLASSES).index(kind), number, 2])
     objective = runs.choose_objective(rng, run)
-    scene = scenes.compose(rng, run, size, objective.pixel_um)
-    labels, facts = optical.read_scene(scene, objective.pixel_um)
-    about = {"name": f"{run.name}_again", "group": run.name, "pixel_um": objective.pixel_um}
-    about |= {"magnification": objective.magnification, "na": objective.na}
-    about |= {k: getattr(run, k) for k in ("oxide_nm", "lamp", "temperature_k")}
-    text = json.dumps({"about": about, "instances": facts})
-    image = optical.expose(rng, scene, run, objective)
-    save_arrays(file, image=image, labels=labels, text=text)
+    optical.save_view(file, rng, run, objective, size, f"{run.name}_again")
 
 
 def known_wafers(

@@ -313,13 +313,7 @@ def paired_gain(
         percent = float(100 * np.divide(second - first, first))
     finite = relative[np.isfinite(relative)]
     ends = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
-    return {
-        "before": first,
-        "after": second,
-        "gain": second - first,
-        "low": float(low),
-        "high": float(high),
-        "percent": percent,
-        "percent_low": float(ends[0]),
-        "percent_high": float(ends[1]),
-    }
+    absolute = {"before": first, "after": second, "gain": second - first}
+    absolute |= {"low": float(low), "high": float(high)}
+    low, high = (float(end) for end in ends)
+    return absolute | {"percent": percent, "percent_low": low, "percent_high": high}

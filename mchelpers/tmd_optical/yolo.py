@@ -58,7 +58,7 @@ __all__ = [
 NETWORKS = ("yolov8n", "yolov8s", "yolov8m", "yolo11n", "yolo11s", "yolo11m")
 """Networks that the study compares, and YOLO11s."""
 
-_CLASS_LAYER = re.compile(r"\.cv3\.\d+\.2\.")  # the last layer of the class branch
+_CLASS_LAYER = re.compile(r"\.cv3\.\d+\.")  # its width hangs on the number of classes
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ def _over(ours: type, theirs: type) -> type:
 
 
 def _begin_from(network: nn.Module, start: Path, classes: list[str]) -> None:
-    """Take over all weights; those of the classes only where these are the same."""
+    """Take over all weights; the branch of the classes only where these are the same."""
     tensors, note = load_tensors(start)
     if json.loads(note["classes"]) != classes:
         tensors = {k: v for k, v in tensors.items() if not _CLASS_LAYER.search(k)}
@@ -290,7 +290,7 @@ def train(
     name
         Readable beginning of the kept file's name.
     start
-        Weights to begin from, of the same network; its class layer is taken
+        Weights to begin from, of the same network; its class branch is taken
         over only if the classes are the same. None begins from random ones.
     watch
         Images to score after every ``every`` epochs and the last, for a

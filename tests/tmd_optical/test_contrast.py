@@ -47,6 +47,18 @@ def test_the_background_is_found_below_the_crystals(seed, vignette):
     assert measured == pytest.approx([0.4, 0.2, -0.1], abs=0.02)
 
 
+@pytest.mark.parametrize("colour", [(0.11, 0.02, 0.1), (0.2, 0.08, -0.08)])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_a_film_that_fills_the_frame_is_not_taken_for_the_wafer(colour, share):
+    mask = np.ones(SHAPE, bool)
+    mask[:, 40 : 40 + int(share * SHAPE[1])] = False  # the wafer shows in one stripe
+    image, wafer = picture([mask], [colour], 1.5)
+    fitted = contrast.fit_background(image)
+    measured = np.median(contrast.colour_contrast(image, fitted)[mask], axis=0)
+    assert measured == pytest.approx(colour, abs=0.03)
+    assert np.abs(fitted - wafer)[~mask].max() < 5
+
+
 def test_what_is_not_an_image_is_refused():
     with pytest.raises(ValueError, match="uint8"):
         contrast.fit_background(np.zeros((9, 9)))

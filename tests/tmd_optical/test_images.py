@@ -112,6 +112,28 @@ def test_every_class_of_every_kind_can_be_drawn(kind):
         scenes.draw_body(rng, run_of(kind), "square")
 
 
+def solidity_and_fill(ring):
+    """Area over that of the convex hull, and over that of the smallest triangle around it."""
+    cv2 = pytest.importorskip("cv2")
+    hull = cv2.convexHull(ring.astype(np.float32))
+    area = crystals.ring_area(ring)
+    return area / cv2.contourArea(hull), area / cv2.minEnclosingTriangle(hull)[0]
+
+
+@pytest.mark.parametrize("category", ["triangle", "truncated triangle", "hexagon", "star"])
+def test_shapes_are_what_their_class_says_they_are(category):
+    """As the words at ``runs.CLASSES`` have it, for whatever a growth run draws."""
+    for number in range(40):
+        run, rng = runs.draw_run("shapes", 0, number), np.random.default_rng(number)
+        for _ in range(4):
+            [ring] = scenes.draw_body(rng, run, category).rings
+            solidity, fill = solidity_and_fill(ring)
+            assert (solidity <= 0.82) if category == "star" else (solidity >= 0.86)
+            assert category != "triangle" or fill >= 0.76
+            assert category != "truncated triangle" or 0.70 <= fill <= 0.94
+            assert category != "hexagon" or fill < 0.74
+
+
 def test_merged_crystals_are_one_piece():
     from scipy.ndimage import label
 
@@ -250,3 +272,14 @@ def test_runs_repeat_and_spread():
     assert {runs.choose_objective(rng, r).magnification for r in drawn} == {20, 50, 100}
     with pytest.raises(ValueError, match="no data set"):
         runs.draw_run("squares", 0, 0)
+
+
+def test_one_laboratory_has_one_microscope():
+    drawn = [runs.draw_run(kind, 0, n, "one") for kind in KINDS for n in range(12)]
+    for shared in ("lamp", "temperature_k", "filling", "camera"):
+        assert len({getattr(r, shared) for r in drawn}) == 1
+    oxide = np.array([r.oxide_nm for r in drawn])
+    assert 272 < oxide.min() < oxide.max() < 298 and 1 < oxide.std() < 6
+    assert len({r.side_um for r in drawn}) == len(drawn)  # the growth is each run's own
+    with pytest.raises(ValueError, match="'two'"):
+        runs.draw_run("shapes", 0, 0, "two")

@@ -240,3 +240,23 @@ def test_shot_noise_is_that_of_its_electrons():
     for frame, level in ((dark, 0.1), (light, 0.4)):
         assert frame.mean() == pytest.approx(255 * level, rel=0.01)
         assert frame.std() == pytest.approx(255 * np.sqrt(level / 1000), rel=0.05)
+
+
+def test_a_thinner_film_has_a_smaller_index_and_bulk_keeps_its_own():
+    whole, half = (optics.refractive_index("MoS2", 1, d) for d in (1.0, 0.5))
+    np.testing.assert_allclose(half**2 - 1, 0.5 * (whole**2 - 1))
+    thick = optics.refractive_index("MoS2", 9, 0.5)
+    np.testing.assert_array_equal(thick, optics.refractive_index("MoS2", 9))
+    films = [(), (("MoS2", 1),)]
+    bare, film = np.moveaxis(optics.wafer_table(films, 285.0, density=0.5), 0, 0)
+    weaker = np.abs(optics.contrast(film, bare)).max()
+    strong = optics.wafer_table(films, 285.0)
+    assert weaker < 0.7 * np.abs(optics.contrast(strong[1], strong[0])).max()
+
+
+def test_stray_light_takes_contrast_away():
+    raw = np.array([[0.2, 0.2, 0.2], [0.1, 0.1, 0.1]])
+    clear, veiled = (optics.Camera(glare=g, saturation=0, gamma=1) for g in (0.0, 0.2))
+    film, seen = (optics.develop(raw, c).astype(float) for c in (clear, veiled))
+    assert 1 - film[1, 0] / film[0, 0] == pytest.approx(0.5, abs=0.01)
+    assert 1 - seen[1, 0] / seen[0, 0] == pytest.approx(0.25, abs=0.01)

@@ -136,16 +136,10 @@ def test_gain_needs_pairs():
 
 def test_graphene_on_300_nm_is_as_published():
     """Blake et al. (2007): a monolayer's contrast peaks at about 12 % near 550 nm."""
-    bare, single = flakes.flake_reflectance("graphene", np.array([0, 1]), 300.0)
+    bare, single = optics.wafer_table([(), (("graphene", 1),)], 300.0)
     contrast = optics.contrast(single, bare)
     peak = np.argmax(contrast)
     assert 0.09 < contrast[peak] < 0.15 and 530 < optics.WAVELENGTHS_NM[peak] < 600
-
-
-def test_flakes_agree_with_the_optics_of_crystals():
-    ours = flakes.flake_reflectance("WSe2", np.array([0, 1, 3, 40]), 285.0)
-    theirs = optics.wafer_table([(), *[(("WSe2", n),) for n in (1, 3, 40)]], 285.0)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
 def test_simulated_flakes(tmp_path):
