@@ -161,7 +161,7 @@ Licence
 : {card["licence"].strip()}
 
 ```python
-from mchelpers import kept, models
+from mchelpers import kept, {card["network"].partition(".")[0]}
 
 file = kept.find_file("{file.name}")
 network = kept.load_network({card["network"].strip()}, file)

@@ -20,6 +20,8 @@ from ..metrics import redraw
 from .contrast import fit_background
 from .detections import Matches, summary
 
+_ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.3.0/"
+
 __all__ = [
     "as_contrast",
     "coco_start",
@@ -54,53 +56,59 @@ def as_contrast(image: LabelledImage, category: str | None = None) -> LabelledIm
     return replace(image, image=picture, instances=kept)
 
 
-def coco_start(checkpoint: Path, target: Path) -> Path:
-    """Turn a checkpoint of Ultralytics into a start for :func:`mchelpers.tmd_optical.yolo.train`.
+def coco_start(network: str = "yolo11n") -> Path:
+    """Find weights that learned COCO's photographs, to begin a training from.
+
+    Ultralytics' own file comes first. Where it is not in the data folder and cannot be
+    downloaded, the start that ships with the book is taken: the same network, whose weights
+    were once rounded to 8 bits (``tools/coco_start.py`` made it).
 
     Parameters
     ----------
-    checkpoint
-        COCO's ``yolo11n-seg.pt`` or another, from the releases of ``ultralytics/assets``
-        on GitHub. Only known classes are unpickled from it.
-    target
-        Safetensors file to write.
+    network
+        One of :data:`mchelpers.tmd_optical.yolo.NETWORKS`.
 
     Returns
     -------
     Path
-        ``target``.
+        Safetensors file for :func:`mchelpers.tmd_optical.yolo.train`; its note has the ``source``.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no checkpoint.
+    DataError
+        If neither file is to be had.
     ValueError
-        If it is damaged, or no segmentation network.
+        If Ultralytics' file is damaged, or no segmentation network. Only known classes are
+        unpickled from it.
     """
-    checkpoint = Path(checkpoint)
-    if not checkpoint.exists():
-        raise FileNotFoundError(
-            f"no {checkpoint}; download {checkpoint.name} from "
-            "https://github.com/ultralytics/assets/releases and put it there"
-        )
-    from ..kept import save_tensors
+    from ..downloads import DataError, fetch
+    from ..kept import find_file, save_tensors
+    from ..train import run_folder
     from .yolo import ultralytics
 
+    target, name = run_folder() / f"{network}-coco.safetensors", f"weights/{network}-seg.pt"
+    if target.exists():
+        return target
+    try:
+        checkpoint = fetch(name, files={name: (None, 0, _ASSETS + f"{network}-seg.pt")})
+    except DataError:
+        if not (shipped := find_file(f"{network}-coco-start.safetensors")).exists():
+            raise
+        return shipped
     tasks = ultralytics().nn.tasks
     try:
         kept = tasks.torch_safe_load(checkpoint.resolve(), safe_only=True)[0]
-        network = (kept.get("ema") or kept["model"]).float()
-        tensors = {k: v.detach().clone() for k, v in network.state_dict().items()}
-        names = [network.names[n] for n in sorted(network.names)]
-        if not isinstance(network, tasks.SegmentationModel):
-            raise TypeError(f"a {type(network).__name__}")
+        model = (kept.get("ema") or kept["model"]).float()
+        tensors = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        names = [model.names[n] for n in sorted(model.names)]
+        if not isinstance(model, tasks.SegmentationModel):
+            raise TypeError(f"a {type(model).__name__}")
     except Exception as error:
         raise ValueError(f"{checkpoint} holds no segmentation network: {error}") from error
-    note = {"network": checkpoint.stem.removesuffix("-seg"), "side": "640"}
-    history = {"loss": [], "validation": [], "seconds": []}
-    note |= {"classes": json.dumps(names), "history": json.dumps(history), "watched": "[]"}
-    save_tensors(tensors, Path(target), note)
-    return Path(target)
+    note = {"network": network, "side": "640", "source": checkpoint.name, "watched": "[]"}
+    history = json.dumps({"loss": [], "validation": [], "seconds": []})
+    save_tensors(tensors, target, note | {"classes": json.dumps(names), "history": history})
+    return target
 
 
 def cut_window(

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from conftest import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,35 +151,3 @@ def test_simulated_flakes(tmp_path):
     np.testing.assert_array_equal(again[1].image, made[1].image)
     with pytest.raises(ValueError, match="size"):
         flakes.simulated_flakes(1, size=(32, 160), folder=tmp_path)
-
-
-@needs("ultralytics")
-def test_a_checkpoint_becomes_a_start(tmp_path):
-    import torch
-
-    from mchelpers.kept import load_tensors
-    from mchelpers.tmd_optical import yolo
-
-    network = yolo.untrained("yolo11n", 5)
-    network.names = dict(enumerate("abcde"))
-    file = tmp_path / "yolo11n-seg.pt"
-    torch.save({"model": network.half(), "ema": None}, file)
-    start = transfer.coco_start(file, tmp_path / "start.safetensors")
-    assert yolo.load(start).classes == list("abcde")
-    fresh = yolo.untrained("yolo11n", 2)
-    before = {k: v.clone() for k, v in fresh.state_dict().items()}
-    yolo._begin_from(fresh, start, ["thin", "thick"])
-    tensors, after = load_tensors(start)[0], fresh.state_dict()
-    same = {k for k, v in tensors.items() if v.shape == after[k].shape and torch.equal(after[k], v)}
-    assert len(same) > 0.95 * len(after)
-    new = [k for k in after if yolo._CLASS_LAYER.search(k)]
-    assert new and all(torch.equal(after[k], before[k]) for k in new)
-
-
-@needs("ultralytics")
-def test_what_is_no_checkpoint_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="download"):
-        transfer.coco_start(tmp_path / "yolo11n-seg.pt", tmp_path / "start.safetensors")
-    (tmp_path / "yolo11n-seg.pt").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="segmentation"):
-        transfer.coco_start(tmp_path / "yolo11n-seg.pt", tmp_path / "start.safetensors")
