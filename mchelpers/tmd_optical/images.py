@@ -237,8 +237,7 @@ def save_view(
     labels, facts = read_scene(scene, objective.pixel_um)
     about = {"name": name, **taken_by(run, objective)}
     text = json.dumps({"about": about, "instances": facts})
-    image = expose(rng, scene, run, objective)
-    save_arrays(file, image=image, labels=labels, text=text)
+    save_arrays(file, image=expose(rng, scene, run, objective), labels=labels, text=text)
 
 
 def optical_micrographs(

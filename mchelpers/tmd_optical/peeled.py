@@ -117,8 +117,7 @@ def _make(seed: int, size: tuple[int, int], number: int, file: Path) -> None:
     oxide = wafer.oxide_nm if rng.random() < 0.15 else rng.uniform(65, 125)
     lamp = optics.illuminant(wafer.lamp, wafer.temperature_k)
     stacks = [((material, int(n)),) if n else () for n in counts]
-    reflectance = optics.wafer_table(stacks, oxide, 0.8 * wafer.filling)
-    table = wafer.camera.raw(reflectance, lamp)
+    table = wafer.camera.raw(optics.wafer_table(stacks, oxide, 0.8 * wafer.filling), lamp)
     table *= signals[:, None]
     camera = dataclasses.replace(
         wafer.camera,

@@ -99,15 +99,13 @@ def coco_start(network: str = "yolo11n") -> Path:
     try:
         kept = tasks.torch_safe_load(checkpoint.resolve(), safe_only=True)[0]
         model = (kept.get("ema") or kept["model"]).float()
-        tensors = {k: v.detach().clone() for k, v in model.state_dict().items()}
         names = [model.names[n] for n in sorted(model.names)]
         if not isinstance(model, tasks.SegmentationModel):
             raise TypeError(f"a {type(model).__name__}")
     except Exception as error:
         raise ValueError(f"{checkpoint} holds no segmentation network: {error}") from error
-    note = {"network": network, "side": "640", "source": checkpoint.name, "watched": "[]"}
-    history = json.dumps({"loss": [], "validation": [], "seconds": []})
-    save_tensors(tensors, target, note | {"classes": json.dumps(names), "history": history})
+    note = {"network": network, "side": "640", "source": checkpoint.name}
+    save_tensors(model.state_dict(), target, note | {"classes": json.dumps(names)})
     return target
 
 
