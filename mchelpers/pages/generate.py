@@ -8,6 +8,7 @@ from ..inputs.page import inputs_page
 from ..record.chapter import chapters
 from ..record.files import write_together
 from .api import api_page
+from .cards import data_page
 from .plain import render
 from .runs import changes_page, runs_page, status_page
 from .verdicts import missed_page, results_page, sentences_page, verdict_table
@@ -47,6 +48,7 @@ def generate(root: Path) -> dict[Path, str]:
         root / "book" / "reference" / "inputs.md": inputs_page(NOTICE),
         readme: f"{before}{BEGIN}\n{counted}{END}{after}",
         **weights_page(root),
+        **data_page(root),
     }
 
 
