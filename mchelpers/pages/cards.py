@@ -42,7 +42,7 @@ def _registered(root: Path) -> str:
         own = [row for row in rows if row["path"].startswith(f"{name}/")]
         size = sum(int(row["bytes"]) for row in own) / 1e6
         sources = dict.fromkeys(_source(row["url"]) for row in own)
-        told.append([f"`{name}`", str(len(own)), f"{size:.2g}", ", ".join(sources)])
+        told.append([f"`{name}`", str(len(own)), f"{max(size, 0.1):.1f}", ", ".join(sources)])
     return table(["registered", "files", "MB", "from"], told)
 
 
