@@ -439,6 +439,7 @@ LEFT_OUT = {
     "tmd_optical.detections.truth": OBJECTS,
     "tmd_optical.contrast.Baseline.name": "numbers of objects, as describe returns them",
     "nanoparticles.whole.in_own_process": "starts a process, which calls segment",
+    "tmd_optical.images.cut_instances": "numbers of crystals, as read_scene returns them",
     "tmd_optical.images.split_runs": "splits by names; looks at no pixel",
     "inputs.yolo.find_leaks": "compares names; looks at no pixel",
     "tmd_optical.engines.Engine.__call__": "refuses all but the one shape and type it takes",
