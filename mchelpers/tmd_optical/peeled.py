@@ -22,12 +22,17 @@ from ..simulate.cache import finished_files, save_arrays
 from . import crystals, optics, runs
 from .images import OpticalSet
 
-__all__ = ["THIN", "simulated_flakes"]
+__all__ = ["THIN", "flake_reflectance", "simulated_flakes"]
 
 THIN = {"graphene": 6, "WSe2": 3}
 """Material -> most layers that are labelled."""
 
 _FINE = 2  # fine pixels along the edge of a pixel
+
+
+def flake_reflectance(material: str, layers, oxide_nm: float, na: float = 0.0) -> np.ndarray:
+    """Reflectance of flakes of so many layers, 0 is the bare wafer: (N, 61) float."""
+    return optics.wafer_table([((material, int(n)),) if n else () for n in layers], oxide_nm, na)
 
 
 def _ring(rng: np.random.Generator, side: float) -> np.ndarray:
@@ -116,9 +121,8 @@ def _make(seed: int, size: tuple[int, int], number: int, file: Path) -> None:
     counts, signals = np.array(sheet.films).T
     oxide = wafer.oxide_nm if rng.random() < 0.15 else rng.uniform(65, 125)
     lamp = optics.illuminant(wafer.lamp, wafer.temperature_k)
-    stacks = [((material, int(n)),) if n else () for n in counts]
-    table = wafer.camera.raw(optics.wafer_table(stacks, oxide, 0.8 * wafer.filling), lamp)
-    table *= signals[:, None]
+    reflectance = flake_reflectance(material, counts, oxide, 0.8 * wafer.filling)
+    table = wafer.camera.raw(reflectance, lamp) * signals[:, None]
     camera = dataclasses.replace(
         wafer.camera,
         exposure=np.exp(rng.uniform(np.log(0.18), np.log(0.85))) / table[0].mean(),

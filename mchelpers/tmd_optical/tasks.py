@@ -86,8 +86,7 @@ def _make_again(kind: str, seed: int, size: tuple[int, int], number: int, file: 
     """Simulate a micrograph of a run that exists, with crystals that do not, and save it."""
     run = runs.draw_run(kind, seed, number)
     rng = np.random.default_rng([seed, list(runs.CLASSES).index(kind), number, 2])
-    objective = runs.choose_objective(rng, run)
-    optical.save_view(file, rng, run, objective, size, f"{run.name}_again")
+    optical.save_view(file, rng, run, runs.choose_objective(rng, run), size, f"{run.name}_again")
 
 
 def known_wafers(
