@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,14 +23,12 @@ def test_macro_averages_over_images():
     assert metrics.pooled(guess, truth)["f1"] > 0.98
 
 
-def test_the_oracle_finds_the_separating_threshold():
-    truth = square(4)
-    scores = np.where(truth, 0.8, 0.2) + np.random.default_rng(0).uniform(-0.1, 0.1, truth.shape)
-    threshold = scores_of.oracle_threshold(scores, truth)
-    assert 0.2 < threshold[0] < 0.8
-    assert scores_of.macro(scores > threshold[:, None, None], truth)["f1"] > 0.95
-    nothing = scores_of.oracle_threshold(scores, square(0))
-    assert not (scores > nothing[:, None, None]).any()
+def test_contaminant_is_where_the_second_logit_is_higher():
+    truth = np.concatenate([square(8), square(4)])
+    logits = torch.zeros(2, 2, 10, 10)
+    logits[:, 1] = torch.from_numpy(truth).float() - 0.5
+    assert scores_of.contaminant_f1(logits, torch.from_numpy(truth).long()) == 1
+    assert scores_of.contaminant_f1(-logits, torch.from_numpy(truth).long()) < 0.2
 
 
 def test_auc_of_perfect_and_undefined_scores():
