@@ -12,9 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..pages.plain import dump, merged
 from ..record.chapter import chapters
 from ..record.files import write_atomically
-from .plain import dump, merged
 
 __all__ = ["build", "lay_source"]
 

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_output
 
 from mchelpers.book import site
-from mchelpers.book.plain import dump, render
+from mchelpers.pages.plain import dump, render
 from mchelpers.record import chapter as record
 
 
