@@ -22,7 +22,7 @@ __all__ = ["SCHEDULES", "train_on_folds"]
 _SHORT = {"lr": 1e-3, "schedule": "settle", "average": 0.99}
 SCHEDULES = {
     "smoke": Fit(epochs=1, **_SHORT),
-    "laptop": Fit(epochs=8, validate_every=2, **_SHORT),
+    "laptop": Fit(epochs=10, validate_every=2, **_SHORT),
     "full": Fit(epochs=300, lr=1e-4, validate_every=25),  # the paper's own
 }
 """Tier -> how the network is trained."""
