@@ -19,17 +19,23 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEDULES", "train_on_folds"]
 
-_SHORT = {"lr": 1e-3, "schedule": "settle", "average": 0.99}
+_SHORT = {"lr": 1e-3, "schedule": "cosine", "average": 0.99}
 SCHEDULES = {
     "smoke": Fit(epochs=1, **_SHORT),
-    "laptop": Fit(epochs=10, validate_every=2, **_SHORT),
+    "laptop": Fit(epochs=12, validate_every=3, **_SHORT),
     "full": Fit(epochs=300, lr=1e-4, validate_every=25),  # the paper's own
 }
 """Tier -> how the network is trained."""
 
 
 def train_on_folds(
-    images: Tensor, labels: Tensor, folds: list[np.ndarray], name: str, run: Run, seed: int = 0
+    images: Tensor,
+    labels: Tensor,
+    folds: list[np.ndarray],
+    name: str,
+    run: Run,
+    only: int | None = None,
+    seed: int = 0,
 ) -> tuple[np.ndarray, CrossValidation]:
     """Train the paper's network once per fold, on the schedule of the run's tier.
 
@@ -37,7 +43,7 @@ def train_on_folds(
     ----------
     images, labels
         (N, 1, 256, 256) float32, z-scored; (N, 256, 256) int64, 1 is contaminant.
-    folds, name
+    folds, name, only
         As for :func:`mchelpers.kept.cross_validate`.
     seed
         Of the first fold; each further one has the next.
@@ -45,7 +51,7 @@ def train_on_folds(
     Returns
     -------
     masks : (N, 256, 256) bool
-        Each image by the network that never saw it.
+        Each image by the network that never saw it; empty where its fold was left out.
     trained : CrossValidation
     """
     trained = cross_validate(
@@ -56,6 +62,7 @@ def train_on_folds(
         replace(SCHEDULES[run.tier], seed=seed),
         name=name,
         score=contaminant_f1,
+        only=only,
         device=run.device,
         workers=run.workers,
     )
