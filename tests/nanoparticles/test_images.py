@@ -210,6 +210,81 @@ def test_no_carbon_stands_inside_a_particle_and_a_shell_surrounds_it():
     assert distance.min() > 0.19 and (distance < SMALL.shell).sum() > 300
 
 
+def test_the_same_atoms_can_be_exposed_again_at_another_dose(tmp_path):
+    first = nanoparticles.particle_micrographs(SMALL, 1, 128, folder=tmp_path)
+    (short,) = nanoparticles.at_dose(first, SMALL, SMALL.dose / 4)
+    assert short.image.mean() == pytest.approx(first[0].image.mean() / 4, rel=0.05)
+    assert (short.instances == first[0].instances).all() and short.name == first[0].name
+
+
+def test_grain_grows_with_the_film_and_haze_takes_contrast_away():
+    def contrast(**changes):
+        bare = replace(CDSE, per_square_um=0.0, defocus=(20.0, 20.0), **changes)
+        film, _ = nanoparticles.draw_sample(np.random.default_rng(1), bare, 128)
+        return nanoparticles.image_sample(np.random.default_rng(2), bare, film, [], 128).std()
+
+    thin, thick = contrast(film=(2.0, 2.0)), contrast(film=(8.0, 8.0))
+    assert thick > 1.5 * thin
+    assert contrast(film=(2.0, 2.0), elastic=1.0) == pytest.approx(2 * thin, rel=1e-3)
+
+
+def test_no_carbon_stands_inside_a_particle_and_a_shell_surrounds_it():
+    _, carbon, placed, _, _ = one(7)
+    atoms = np.concatenate([p.positions for p in placed])
+    distance = nearest(carbon, atoms)
+    assert distance.min() > 0.19 and (distance < SMALL.shell).sum() > 300
+
+
+def test_the_same_atoms_can_be_exposed_again_at_another_dose(tmp_path):
+    first = nanoparticles.particle_micrographs(SMALL, 1, 128, folder=tmp_path)
+    (short,) = nanoparticles.at_dose(first, SMALL, SMALL.dose / 4)
+    assert short.image.mean() == pytest.approx(first[0].image.mean() / 4, rel=0.05)
+    assert (short.instances == first[0].instances).all() and short.name == first[0].name
+
+
+def test_grain_grows_with_the_film_and_haze_takes_contrast_away():
+    def contrast(**changes):
+        bare = replace(CDSE, per_square_um=0.0, defocus=(20.0, 20.0), **changes)
+        film, _ = nanoparticles.draw_sample(np.random.default_rng(1), bare, 128)
+        return nanoparticles.image_sample(np.random.default_rng(2), bare, film, [], 128).std()
+
+    thin, thick = contrast(film=(2.0, 2.0)), contrast(film=(8.0, 8.0))
+    assert thick > 1.5 * thin
+    assert contrast(film=(2.0, 2.0), elastic=1.0) == pytest.approx(2 * thin, rel=1e-3)
+
+
+def test_no_carbon_stands_inside_a_particle_and_a_shell_surrounds_it():
+    _, carbon, placed, _, _ = one(7)
+    atoms = np.concatenate([p.positions for p in placed])
+    distance = nearest(carbon, atoms)
+    assert distance.min() > 0.19 and (distance < SMALL.shell).sum() > 300
+
+
+def test_the_same_atoms_can_be_exposed_again_at_another_dose(tmp_path):
+    first = nanoparticles.particle_micrographs(SMALL, 1, 128, folder=tmp_path)
+    (short,) = nanoparticles.at_dose(first, SMALL, SMALL.dose / 4)
+    assert short.image.mean() == pytest.approx(first[0].image.mean() / 4, rel=0.05)
+    assert (short.instances == first[0].instances).all() and short.name == first[0].name
+
+
+def test_grain_grows_with_the_film_and_haze_takes_contrast_away():
+    def contrast(**changes):
+        bare = replace(CDSE, per_square_um=0.0, defocus=(20.0, 20.0), **changes)
+        film, _ = nanoparticles.draw_sample(np.random.default_rng(1), bare, 128)
+        return nanoparticles.image_sample(np.random.default_rng(2), bare, film, [], 128).std()
+
+    thin, thick = contrast(film=(2.0, 2.0)), contrast(film=(8.0, 8.0))
+    assert thick > 1.5 * thin
+    assert contrast(film=(2.0, 2.0), elastic=1.0) == pytest.approx(2 * thin, rel=1e-3)
+
+
+def test_no_carbon_stands_inside_a_particle_and_a_shell_surrounds_it():
+    _, carbon, placed, _, _ = one(7)
+    atoms = np.concatenate([p.positions for p in placed])
+    distance = nearest(carbon, atoms)
+    assert distance.min() > 0.19 and (distance < SMALL.shell).sum() > 300
+
+
 @pytest.mark.parametrize("count, side", [(0, 256), (1, 64)])
 def test_what_cannot_be_simulated_is_refused(count, side):
     with pytest.raises(ValueError, match="count"):
