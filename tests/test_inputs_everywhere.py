@@ -297,6 +297,7 @@ CALLS = {
     "graphene_hrtem.reduction.encode_runs": fits(kind="b1"),
     "graphene_hrtem.reduction.lattice_lost": fits(STACK, "b1"),
     "graphene_hrtem.scores.auc_per_image": fits(STACK),
+    "graphene_hrtem.scores.oracle_threshold": fits(STACK, steps=4),
     "graphene_hrtem.scores.surface_dice": fits(STACK, "b1", tolerance_px=2.0),
     "metrics.check_masks": fits(STACK, "b1"),
     "metrics.confusion": fits(STACK, "b1"),

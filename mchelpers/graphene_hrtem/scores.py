@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import check_image, check_mask
 from ..metrics import check_masks, per_image
 
-__all__ = ["auc_per_image", "contaminant_f1", "macro", "surface_dice"]
+__all__ = ["auc_per_image", "contaminant_f1", "macro", "oracle_threshold", "surface_dice"]
 
 
 def macro(
@@ -32,6 +32,40 @@ def contaminant_f1(logits, targets) -> float:
     """
     masks = (logits[:, 1] > logits[:, 0]).numpy()
     return macro(masks, targets.numpy() == 1)["f1"]
+
+
+def oracle_threshold(scores: np.ndarray, truth: np.ndarray, steps: int = 64) -> np.ndarray:
+    """Find, for each image, the threshold that its own label likes best.
+
+    Not a method, for it looks at the answer: it is the ceiling that any
+    choice of threshold could reach with these scores.
+
+    Parameters
+    ----------
+    scores
+        (N, H, W) float, larger means more likely labelled.
+    truth
+        (N, H, W) bool.
+    steps
+        Thresholds tried per image, at quantiles of its scores.
+
+    Returns
+    -------
+    (N,) float
+        ``scores > threshold`` has the best F1; the image's maximum where the
+        label is empty (so that the prediction is empty too).
+    """
+    scores = check_image(scores, "scores", (3,), floating=True)
+    truth = check_mask(truth, "truth", scores.shape, (3,))
+    best = np.empty(len(scores))
+    for n, (score, mask) in enumerate(zip(scores, truth)):
+        if not mask.any():
+            best[n] = score.max()
+            continue
+        levels = np.quantile(score, np.linspace(0, 1, steps + 1)[:-1])
+        f1 = [macro((score > t)[None], mask[None])["f1"] for t in levels]
+        best[n] = levels[int(np.argmax(f1))]
+    return best
 
 
 def auc_per_image(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:

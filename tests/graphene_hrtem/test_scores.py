@@ -31,6 +31,16 @@ def test_contaminant_is_where_the_second_logit_is_higher():
     assert scores_of.contaminant_f1(-logits, torch.from_numpy(truth).long()) < 0.2
 
 
+def test_the_oracle_finds_the_separating_threshold():
+    truth = square(4)
+    scores = np.where(truth, 0.8, 0.2) + np.random.default_rng(0).uniform(-0.1, 0.1, truth.shape)
+    threshold = scores_of.oracle_threshold(scores, truth)
+    assert 0.2 < threshold[0] < 0.8
+    assert scores_of.macro(scores > threshold[:, None, None], truth)["f1"] > 0.95
+    nothing = scores_of.oracle_threshold(scores, square(0))
+    assert not (scores > nothing[:, None, None]).any()
+
+
 def test_auc_of_perfect_and_undefined_scores():
     truth = np.concatenate([square(4), square(0)])
     auc = scores_of.auc_per_image(truth.astype(float), truth)
