@@ -16,13 +16,14 @@ import numpy as np
 
 from ..simulate.cache import finished_files, save_arrays
 from ..simulate.electrons import amorphous_carbon, detect, import_abtem, projected_mask
-from ..simulate.fields import illumination
+from ..simulate.fields import illumination, rough_surface
 from .particles import AU_SHAPES, CDSE_SHAPES, Particle, ParticleMicrograph, build_au, build_cdse
 
 __all__ = [
     "AU",
     "CDSE",
     "Sample",
+    "at_dose",
     "draw_sample",
     "expose",
     "image_sample",
@@ -35,6 +36,8 @@ GAIN = 50
 
 _MARGIN = 64  # px cropped on each side: the cell is periodic, and particles reach over the border
 _FILM_LAYER_NM = 0.3  # what amorphous_carbon counts thickness in
+_FIELD_NM = 0.1  # step at which the film's thickness is drawn
+_CONTACT_NM = 0.2  # no carbon nearer to an atom of a particle
 _QUIET = {"diagnostics.progress_bar": False, "fftw.planning_effort": "FFTW_ESTIMATE"}
 
 
@@ -42,9 +45,8 @@ _QUIET = {"diagnostics.progress_bar": False, "fftw.planning_effort": "FFTW_ESTIM
 class Sample:
     """How the micrographs of one material are made; lengths in nm.
 
-    Dose, film, aperture and the share on a zone axis were not chosen freely, but
-    matched to the difficulty that the study reports: see the chapter *Without
-    a network*.
+    Both materials stand on one film, under one microscope, at one dose. Film, focus, aperture
+    and detector are frozen against experiment in the chapter *Without a network*.
 
     Attributes
     ----------
@@ -53,29 +55,40 @@ class Sample:
     pixel_size
         Edge of a pixel: 0.02 for gold, 0.03 for CdSe.
     side, count
-        Pixels along each side, and micrographs of a whole set: 13 of 4096 for
-        gold, 46 of 1024 for CdSe, as in the study.
+        Pixels along each side, and micrographs of a whole set.
     per_square_um
         Particles per square micrometre of film, on average.
     diameters
         Smallest and largest diameter.
-    film
-        Thickness of the carbon.
-    dose
-        Electrons per square angstrom.
     viewable
         Share of particles that stand on a zone axis.
     alone
-        Share of particles that start a new place rather than lean on a neighbour.
-    film_density
-        Atoms of carbon tried per nm^3; of 250, about 90 keep their place: 1.8 g/cm^3.
+        Share of particles that start a new place rather than lean on a neighbour or fuse with it.
+    shell
+        Thickness of the ligands and the contamination around each particle.
+    dose
+        Electrons per square angstrom.
+    film, film_density
+        Smallest and largest thickness of the carbon, one for each micrograph; atoms of carbon
+        tried per nm^3, of which 180 leave about 80: 1.6 g/cm^3.
+    roughness, grain
+        Standard deviation of the film's projected mass over its mean, and its correlation
+        length: surfaces, voids and clusters in one number, so that grain grows with thickness.
     defocus
-        Smallest and largest underfocus.
+        Smallest and largest underfocus; negative is overfocus.
     focal_spread, vibration, thermal
         Standard deviations of the defocus, of the image's shaking during the
         exposure, and of each atom's thermal displacement along each axis.
-    aperture_mrad
-        Half angle of the objective aperture.
+    apertures_mrad
+        Half angles of the objective apertures, of which each micrograph has one; the largest
+        is none at all.
+    elastic
+        Share of the contrast that is left beside the haze of electrons that lost energy: images
+        show two to three times less contrast than simulations without such losses (the Stobbs
+        factor).
+    blur_px, tail
+        Standard deviation of the detector's point spread, and the share of each electron that
+        is smeared over three pixels instead: what makes noise clumpy.
     light
         Spread of the uneven illumination.
     spikes_per_mpx
@@ -88,16 +101,22 @@ class Sample:
     count: int
     per_square_um: float
     diameters: tuple[float, float]
-    film: float
-    dose: float
     viewable: float
     alone: float
-    film_density: float = 250.0
-    defocus: tuple[float, float] = (6.0, 14.0)
+    shell: float
+    dose: float = 420.0
+    film: tuple[float, float] = (4.0, 10.0)
+    film_density: float = 180.0
+    roughness: float = 0.5
+    grain: float = 0.4
+    defocus: tuple[float, float] = (-30.0, 30.0)
     focal_spread: float = 3.0
-    vibration: float = 0.03
-    thermal: float = 0.008
-    aperture_mrad: float = 22.0
+    vibration: float = 0.04
+    thermal: float = 0.011
+    apertures_mrad: tuple[float, ...] = (22.0, 33.0)
+    elastic: float = 0.5
+    blur_px: float = 0.7
+    tail: float = 0.3
     light: float = 0.04
     spikes_per_mpx: float = 20.0
 
@@ -105,27 +124,24 @@ class Sample:
 AU = Sample(
     "Au",
     pixel_size=0.02,
-    side=4096,
+    side=2048,
     count=13,
-    per_square_um=1500.0,
-    diameters=(2.0, 10.0),
-    film=2.5,
-    dose=4000.0,
-    viewable=0.85,  # crystals that lie on their facets
-    alone=0.6,
-    aperture_mrad=16.0,
+    per_square_um=12000.0,
+    diameters=(2.0, 7.0),
+    viewable=0.75,
+    alone=0.75,
+    shell=0.6,
 )
 CDSE = Sample(
     "CdSe",
     pixel_size=0.03,
     side=1024,
     count=46,
-    per_square_um=8200.0,
-    diameters=(3.0, 6.0),
-    film=6.0,
-    dose=14.0,
-    viewable=0.69,
-    alone=0.78,
+    per_square_um=14000.0,
+    diameters=(2.6, 5.0),
+    viewable=0.7,
+    alone=0.72,
+    shell=1.0,
 )
 
 
@@ -179,6 +195,31 @@ def _spot(rng: np.random.Generator, placed: list[_Placed], radius: float, cell: 
     return None
 
 
+def _film(rng: np.random.Generator, sample: Sample, cell: float) -> np.ndarray:
+    """Carbon whose thickness varies from place to place in proportion to its mean: (K, 3) nm."""
+    points = int(np.ceil(cell / _FIELD_NM))
+    bumps = rough_surface(rng, (points, points), sample.grain / _FIELD_NM)
+    thickness = rng.uniform(*sample.film) * np.clip(1 + sample.roughness * bumps, 0.1, 2)
+    return amorphous_carbon(rng, thickness / _FILM_LAYER_NM, cell, sample.film_density)
+
+
+def _clear_of(atoms: np.ndarray, others: list[np.ndarray], distance: float) -> np.ndarray:
+    """Which atoms keep a distance from all others: (K,) bool."""
+    from scipy.spatial import cKDTree
+
+    if not others or not len(atoms):
+        return np.ones(len(atoms), bool)
+    nearest, _ = cKDTree(np.concatenate(others)).query(atoms, distance_upper_bound=distance)
+    return np.isinf(nearest)
+
+
+def _ligands(rng: np.random.Generator, sample: Sample, item: _Placed) -> np.ndarray:
+    """Loose carbon within the shell's thickness around one particle: (K, 3) nm."""
+    low, high = item.positions.min(0) - sample.shell, item.positions.max(0) + sample.shell
+    tries = rng.uniform(low, high, (rng.poisson(45 * np.prod(high - low)), 3))
+    return tries[~_clear_of(tries, [item.positions], sample.shell)]
+
+
 def draw_sample(rng: np.random.Generator, sample: Sample, side: int) -> tuple[np.ndarray, list]:
     """Draw a carbon film and the particles on it.
 
@@ -195,38 +236,41 @@ def draw_sample(rng: np.random.Generator, sample: Sample, side: int) -> tuple[np
     Returns
     -------
     film : (K, 3) float, nm
+        All carbon: the film, and the shells of the particles.
     placed : list
         Particles with their atoms, from the film towards the lens.
     """
     cell = (side + 2 * _MARGIN) * sample.pixel_size
-    layers = np.full((1, 1), sample.film / _FILM_LAYER_NM)
-    # A stream of its own: another film leaves the particles as they are.
-    film = amorphous_carbon(rng.spawn(1)[0], layers, cell, sample.film_density)
-    top = film[:, 2].max(initial=0.5)
+    film = _film(rng.spawn(1)[0], sample, cell)  # a stream of its own: particles stay as they are
+    top = np.quantile(film[:, 2], 0.9) if len(film) else 0.5
     wanted = rng.poisson(sample.per_square_um * (cell / 1000) ** 2)
     placed: list[_Placed] = []
     for _ in range(wanted):
-        diameter = float(
-            np.clip(
-                rng.normal(np.mean(sample.diameters), np.ptp(sample.diameters) / 5),
-                *sample.diameters,
-            )
-        )
+        middle, spread = np.mean(sample.diameters), np.ptp(sample.diameters) / 5
+        diameter = float(np.clip(rng.normal(middle, spread), *sample.diameters))
         shape, viewable, fault, positions, numbers = _build(rng, sample, diameter)
         radius = float(np.hypot(*positions[:, :2].T).max())
         spot = _spot(rng, placed, radius, cell, rng.random() < sample.alone)
         if spot is None:
             continue
+        near = [p for p in placed if np.hypot(*(p.centre[:2] - spot)) < p.radius + radius]
         height = top + 0.15 - positions[:, 2].min()
-        for other in placed:  # climb over what it leans on
-            flat = np.hypot(*(other.centre[:2] - spot))
-            if flat < other.radius + radius:
-                reach = (other.radius + radius) ** 2 - flat**2
+        fused = rng.random() < 0.5
+        for other in near:  # climb over what it leans on, unless they grew together
+            if not fused:
+                reach = (other.radius + radius) ** 2 - np.sum((other.centre[:2] - spot) ** 2)
                 height = max(height, other.centre[2] + np.sqrt(reach))
         centre = np.array([*spot, height])
-        truth = Particle(shape, 0.0, 1.0, 0.0, 0.0, viewable, fault)  # measured on the mask
-        placed.append(_Placed(truth, positions + centre, numbers, radius, centre))
-    return film, sorted(placed, key=lambda p: p.centre[2])
+        positions = positions + centre
+        if fused and near:
+            own = _clear_of(positions, [p.positions for p in near], 0.25)
+            positions, numbers = positions[own], numbers[own]
+        if len(positions):
+            truth = Particle(shape, 0.0, 1.0, 0.0, 0.0, viewable, fault)  # measured on the mask
+            placed.append(_Placed(truth, positions, numbers, radius, centre))
+    carbon = np.concatenate([film, *(_ligands(rng, sample, p) for p in placed)])
+    carbon = carbon[_clear_of(carbon, [p.positions for p in placed], _CONTACT_NM)]
+    return carbon, sorted(placed, key=lambda p: p.centre[2])
 
 
 def project(sample: Sample, placed: list[_Placed], side: int) -> tuple[np.ndarray, list[Particle]]:
@@ -320,7 +364,7 @@ def image_sample(
     depth = positions[:, 2].max() + 3
     atoms = ase.Atoms(numbers[kept], positions[kept], cell=[cell, cell, depth], pbc=True)
     lens = dict(
-        semiangle_cutoff=sample.aperture_mrad,
+        semiangle_cutoff=rng.choice(sample.apertures_mrad),
         defocus=10 * rng.uniform(*sample.defocus),
         Cs=10 * rng.uniform(-5e3, 5e3),  # corrected: within 5 um
         C12=10 * rng.uniform(0, 2),
@@ -335,7 +379,8 @@ def image_sample(
     shaken = gaussian_filter(
         np.asarray(sharp.array, np.float32), sample.vibration / sample.pixel_size, mode="wrap"
     )
-    return shaken[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    hazy = 1 + sample.elastic * (shaken - 1)
+    return hazy[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
 
 
 def expose(rng: np.random.Generator, sample: Sample, intensity: np.ndarray) -> np.ndarray:
@@ -355,8 +400,14 @@ def expose(rng: np.random.Generator, sample: Sample, intensity: np.ndarray) -> n
     (H, H) uint16
         Detector counts, 50 per electron.
     """
+    from scipy.ndimage import gaussian_filter
+
     light = illumination(rng, len(intensity), sample.light).astype(np.float32)
-    counts = GAIN * detect(intensity * light, sample.dose, sample.pixel_size, rng)
+    pixel, blur = sample.pixel_size, sample.blur_px
+    electrons = detect(intensity * light, sample.dose, pixel, rng, blur)
+    # A scintillator throws part of each electron's light farther: noise and lattice are smeared.
+    far = gaussian_filter(electrons, 3.0)
+    counts = GAIN * ((1 - sample.tail) * electrons + sample.tail * far)
     spikes = rng.poisson(sample.spikes_per_mpx * intensity.size / 1e6)
     rows, columns = rng.integers(0, len(intensity), (2, spikes))
     height = counts.mean() * rng.uniform(5, 30, spikes)
@@ -372,7 +423,31 @@ def _make(sample: Sample, side: int, seed: int, number: int, file: Path) -> None
     intensity = image_sample(rng, sample, film, placed, side)
     image = expose(rng, sample, intensity)
     facts = json.dumps([asdict(p) for p in particles])
-    save_arrays(file, image=image, instances=instances, particles=facts)
+    kept = intensity.astype(np.float16)  # to be exposed again at another dose
+    save_arrays(file, image=image, instances=instances, particles=facts, intensity=kept)
+
+
+def at_dose(
+    micrographs: list[ParticleMicrograph], sample: Sample, dose: float, seed: int = 0
+) -> list[ParticleMicrograph]:
+    """Expose simulated micrographs again, at another dose: same atoms, same lens, new electrons.
+
+    Parameters
+    ----------
+    micrographs
+        As :func:`particle_micrographs` returns them.
+    sample
+        Conditions of the exposure, but for its dose.
+    dose
+        Electrons per square angstrom.
+    seed
+        Of light, electrons and X-rays.
+    """
+    exposed = replace(sample, dose=dose)
+    return [
+        replace(m, image=expose(np.random.default_rng([seed, n]), exposed, m.intensity))
+        for n, m in enumerate(micrographs)
+    ]
 
 
 def particle_micrographs(
@@ -436,4 +511,5 @@ def _read(file: Path, sample: Sample, number: int) -> ParticleMicrograph:
             instances=arrays["instances"],
             particles=[Particle(**p) for p in json.loads(str(arrays["particles"]))],
             pixel_size_nm=sample.pixel_size,
+            intensity=arrays["intensity"].astype(np.float32),
         )

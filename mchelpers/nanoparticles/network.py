@@ -17,7 +17,8 @@ from ..checks import check_image
 from ..data import bezier_background, zscore
 from ..kept import CrossValidation, fit_split
 from ..models import UNet, bce_dice
-from ..train import Fit
+from ..train import Fit, autocast
+from .rotation import rotate_fill
 from .tiles import Tiles
 
 __all__ = [
@@ -28,10 +29,12 @@ __all__ = [
     "new_view",
     "prepare",
     "prepare_whole",
+    "settle_norms",
+    "study_network",
 ]
 
 
-def build(features: int = 32, blocks: int = 9) -> nn.Module:
+def build(features: int = 32, blocks: int = 7) -> nn.Module:
     """Build the network: a normalised U-Net on pixels folded four by four, one logit a pixel."""
     return UNet(features, blocks, norm=True, stem=4, classes=1)
 
@@ -108,9 +111,9 @@ def best_network(
     train: np.ndarray,
     test: np.ndarray,
     *,
-    epochs: int = 60,
+    epochs: int = 20,
     features: int = 32,
-    blocks: int = 9,
+    blocks: int = 7,
     seed: int = 0,
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -123,7 +126,7 @@ def best_network(
     Parameters
     ----------
     tiles
-        Both materials.
+        Both materials, and bare film.
     train, test
         (n,) int: numbers of the tiles to learn from and to predict. No
         micrograph should have tiles on both sides.
@@ -161,6 +164,96 @@ def best_network(
         device=device,
         progress=progress,
     )
+
+
+def study_network(
+    tiles: Tiles,
+    train: np.ndarray,
+    test: np.ndarray,
+    *,
+    name: str,
+    epochs: int = 20,
+    seed: int = 0,
+    lr: float = 1e-2,
+    batch_size: int = 4,
+    schedule: str = "cosine",
+    side: int = 256,
+    pool_before_relu: bool = True,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> CrossValidation:
+    """Train the study's network on tiles turned by any angle, or load what was trained before.
+
+    Parameters
+    ----------
+    tiles, train, test
+        As for :func:`best_network`.
+    name
+        Of what it learns from.
+    epochs, seed, lr, batch_size, schedule
+        As for :class:`mchelpers.train.Fit`.
+    side
+        Of the crop, px; corners that a turn leaves empty are filled from the other side.
+    pool_before_relu, device, progress
+        As for :class:`ParticleUNet` and :func:`mchelpers.kept.fit_split`.
+
+    Returns
+    -------
+    CrossValidation
+        Logits (N, 2, H, W).
+    """
+    settings = Fit(
+        epochs=epochs,
+        lr=lr,
+        batch_size=batch_size,
+        schedule=schedule,
+        validate_every=epochs,
+        seed=seed,
+    )
+    return fit_split(
+        partial(ParticleUNet, pool_before_relu=pool_before_relu),
+        torch.from_numpy(tiles.images)[:, None],
+        torch.from_numpy(tiles.masks).long(),
+        train,
+        test,
+        settings,
+        name=f"particles-study-{name}",
+        augment=partial(rotate_fill, fill="wrap", side=side),
+        device=device,
+        progress=progress,
+    )
+
+
+@torch.no_grad()
+def settle_norms(network: nn.Module, images: Tensor, batch_size: int = 8) -> nn.Module:
+    """Measure the statistics of every batch norm again, on images that no augmentation changed.
+
+    Turned tiles are smoother than the tiles that a network is asked about; its batch norms have
+    learned the spread of the smoother ones.
+
+    Parameters
+    ----------
+    network
+        Changed in place: its moving means and variances become plain means over the batches.
+    images
+        (N, 1, H, W) float.
+    batch_size
+        Images at a time.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    rates = [norm.momentum for norm in norms]
+    network.eval()  # dropout stays off
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+        norm.train()
+    device = next(network.parameters()).device
+    for batch in images.split(batch_size):
+        with autocast(device):
+            network(batch.to(device))
+    for norm, rate in zip(norms, rates):
+        norm.momentum = rate
+    return network.eval()
 
 
 class ParticleUNet(nn.Module):
