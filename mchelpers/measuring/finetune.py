@@ -16,6 +16,7 @@ from ..record.files import write_together
 from .answer import as_grey, overlap
 from .files import SUFFIXES
 from .graphene import GRAPHENE
+from .particles import PARTICLES
 from .ranges import ranges_of
 from .ruler import read_ruler
 from .shipped import build, find_network
@@ -23,7 +24,7 @@ from .work import read_mask
 
 __all__ = ["Labelled", "finetune", "read_labelled"]
 
-METHODS = {"graphene_hrtem": GRAPHENE}
+METHODS = {"graphene_hrtem": GRAPHENE, "nanoparticles": PARTICLES}
 SIDE = 256  # px, of the tiles to learn from
 EPOCHS = 30
 FOLDS = 5  # or as many as there are groups
@@ -118,7 +119,7 @@ def finetune(
     labelled
         From :func:`read_labelled`; two groups at least.
     study
-        ``graphene_hrtem``: a network ships for no other.
+        ``graphene_hrtem`` or ``nanoparticles``.
     out
         Folder for ``network.safetensors``, trained on all images; and ``network.json``: the
         ranges that it knows, scores and verdict.

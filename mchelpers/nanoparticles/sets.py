@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .images import AU, CDSE, Sample, at_dose, particle_micrographs
+from .images import at_dose, particle_micrographs
 from .particles import ParticleMicrograph
+from .scenes import AU, CDSE, Sample
 from .tiles import Tiles, cut, join
 
-__all__ = ["DOSES", "Part", "Sets", "learning_tiles", "load_sets", "split"]
+__all__ = ["DOSES", "Part", "Sets", "learning_tiles", "load_sets", "split", "study_tiles"]
 
 DOSES = (80.0, 900.0)
 """Between these, in electrons per square angstrom, our network sees every micrograph once more."""
@@ -61,7 +62,7 @@ def load_sets(smoke: bool = False, workers: int = 1) -> Sets:
     parts: dict[str, tuple] = {}
     for name, sample in _KEYS.items():
         bare = replace(sample, per_square_um=0.0)
-        count, side = (8, 1024) if not smoke else (4, 256)
+        count, side = (7, 1024) if not smoke else (3, 256)
         parts[f"bare_{name}"] = split(particle_micrographs(bare, count, side, workers=workers))
         parts[name] = split(_particles(sample, smoke, workers))
     return Sets(*(Part(**{name: part[n] for name, part in parts.items()}) for n in range(3)))
@@ -70,8 +71,8 @@ def load_sets(smoke: bool = False, workers: int = 1) -> Sets:
 def _particles(sample: Sample, smoke: bool, workers: int) -> list[ParticleMicrograph]:
     if not smoke:
         return particle_micrographs(sample, workers=workers)
-    thin = replace(sample, film=(1.0, 2.0), diameters=(2.0, 4.0))
-    return particle_micrographs(thin, 4, 512, workers=workers)
+    crowd = replace(sample, film=(1.0, 2.0), diameters=(2.4, 3.6), per_square_um=45000.0)
+    return particle_micrographs(crowd, 3, 384, workers=workers)
 
 
 def learning_tiles(part: Part, size: int = 512, seed: int = 0) -> Tiles:
@@ -89,13 +90,44 @@ def learning_tiles(part: Part, size: int = 512, seed: int = 0) -> Tiles:
     rng = np.random.default_rng(seed)
     sets = []
     for name, sample in _KEYS.items():
-        sets.append(cut(getattr(part, name), size))
-        again = [
-            replace(at_dose([m], sample, dose, seed=n)[0], name=f"{m.name} again")
-            for n, m in enumerate(getattr(part, name))
-            for dose in [np.exp(rng.uniform(*np.log(DOSES)))]
-        ]
-        sets.append(cut(again, size))
         bare = [replace(m, name=f"{m.name} bare") for m in getattr(part, f"bare_{name}")]
-        sets.append(cut(bare, size, keep="empty"))
+        for micrographs, keep in ((getattr(part, name), "particles"), (bare, "empty")):
+            again = []
+            for n, m in enumerate(micrographs):
+                dose = np.exp(rng.uniform(*np.log(DOSES)))
+                again.append(replace(at_dose([m], sample, dose, n)[0], name=f"{m.name} again"))
+            sets += [cut(micrographs, size, keep), cut(again, size, keep)]
     return join(*sets)
+
+
+def study_tiles(
+    sets: Sets, size: int = 512
+) -> tuple[Tiles, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What the study's networks learn from, gold, CdSe or both: as many tiles each.
+
+    Parameters
+    ----------
+    sets, size
+        As for :func:`learning_tiles`, all parts.
+
+    Returns
+    -------
+    tiles : Tiles
+        Those to learn from, then those to test on.
+    learn, test : dict
+        ``"au"``, ``"cdse"`` and ``"combined"``: numbers of tiles.
+    """
+    parts = [cut(getattr(p, name), size) for p in (sets.learn, sets.test) for name in _KEYS]
+    tiles = join(*parts)
+    ends = np.cumsum([len(part) for part in parts])
+    own = np.split(np.arange(len(tiles)), ends[:-1])  # gold, CdSe to learn from; to test on
+    count = min(len(own[0]), len(own[1]))
+
+    def spread(numbers: np.ndarray, of: int) -> np.ndarray:
+        return numbers[np.linspace(0, len(numbers) - 1, of).astype(int)]
+
+    halves = [spread(numbers, max(1, count // 2)) for numbers in own[:2]]
+    learn = {"au": spread(own[0], count), "cdse": spread(own[1], count)}
+    learn["combined"] = np.concatenate(halves)
+    test = {"au": own[2], "cdse": own[3], "combined": np.concatenate(own[2:])}
+    return tiles, learn, test
