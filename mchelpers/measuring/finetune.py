@@ -214,24 +214,24 @@ def _prepared(image: Labelled, study: str, pixel_size_nm: float | None) -> dict:
 
 
 def _tiles(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple:
-    """Cut images and masks into tiles that cover them: (N, 1, S, S) each, and whose each is."""
+    """Cut images and masks into tiles that cover them: (N, C, S, S) each, and whose each is."""
     import torch
 
-    side = min(SIDE, *(min(image.shape) for image, _ in pairs)) // 32 * 32
+    side = min(SIDE, *(min(mask.shape) for _, mask in pairs)) // 32 * 32
     if side == 0:
         raise ValueError("an image is smaller than 32 px where the network sees it")
     images, masks, of = [], [], []
     for number, (image, mask) in enumerate(pairs):
         rows, columns = (
-            np.linspace(0, length - side, -(-length // side)).astype(int) for length in image.shape
+            np.linspace(0, length - side, -(-length // side)).astype(int) for length in mask.shape
         )
         for row in rows:
             for column in columns:
                 part = np.s_[row : row + side, column : column + side]
-                images.append(image[part])
-                masks.append(mask[part])
+                images.append(image.reshape(-1, *mask.shape)[:, *part])
+                masks.append(mask[None][:, *part])
                 of.append(number)
-    tiles, targets = (torch.from_numpy(np.stack(x)).float()[:, None] for x in (images, masks))
+    tiles, targets = (torch.from_numpy(np.stack(x)).float() for x in (images, masks))
     return tiles, targets, np.array(of)
 
 

@@ -81,11 +81,11 @@ def _classical_mask(image: np.ndarray) -> np.ndarray:
 
 
 def _ready(image: np.ndarray) -> np.ndarray:
-    """Flatten a prepared image and scale its grey values."""
+    """Flatten a prepared image, scale its grey values, and put its lattice map beside: (2, H, W)."""
     from ..nanoparticles.network import prepare_whole
     from ..nanoparticles.tiles import normalise
 
-    return prepare_whole(normalise(image)[None])[0, 0].numpy()
+    return prepare_whole(normalise(image)[None])[0].numpy()
 
 
 PARTICLES = Method(_prepare, _ready, _describe, _classical_mask)
