@@ -72,7 +72,7 @@ def _particles(sample: Sample, smoke: bool, workers: int) -> list[ParticleMicrog
     if not smoke:
         return particle_micrographs(sample, workers=workers)
     crowd = replace(sample, film=(1.0, 2.0), diameters=(2.4, 3.6), per_square_um=45000.0)
-    return particle_micrographs(crowd, 3, 384, workers=workers)
+    return particle_micrographs(crowd, 6 if sample is CDSE else 3, 384, workers=workers)
 
 
 def learning_tiles(part: Part, size: int = 512, seed: int = 0) -> Tiles:
