@@ -81,7 +81,7 @@ def _classical_mask(image: np.ndarray) -> np.ndarray:
 
 
 def _ready(image: np.ndarray) -> np.ndarray:
-    """Flatten a prepared image, scale its grey values, and put its lattice map beside: (2, H, W)."""
+    """Flatten a prepared image, scale it, and put its lattice map beside: (2, H, W)."""
     from ..nanoparticles.network import prepare_whole
     from ..nanoparticles.tiles import normalise
 
