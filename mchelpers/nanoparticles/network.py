@@ -123,7 +123,7 @@ def best_network(
     train: np.ndarray,
     test: np.ndarray,
     *,
-    epochs: int = 20,
+    epochs: int = 24,
     features: int = 32,
     blocks: int = 7,
     seed: int = 0,

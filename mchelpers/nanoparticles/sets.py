@@ -75,7 +75,7 @@ def _particles(sample: Sample, smoke: bool, workers: int) -> list[ParticleMicrog
     return particle_micrographs(crowd, 6 if sample is CDSE else 3, 384, workers=workers)
 
 
-def learning_tiles(part: Part, size: int = 512, seed: int = 0, more: int = 12) -> Tiles:
+def learning_tiles(part: Part, size: int = 512, seed: int = 0) -> Tiles:
     """What our network learns from: tiles as they are, once more at another dose, and bare film.
 
     Parameters
@@ -86,17 +86,12 @@ def learning_tiles(part: Part, size: int = 512, seed: int = 0, more: int = 12) -
         Edge of a tile, px.
     seed
         Of the second exposures; each micrograph has its own dose between :data:`DOSES`.
-    more
-        Further micrographs of gold, of 1024 px: eight are few foci and films to learn from.
     """
     rng = np.random.default_rng(seed)
     sets = []
-    further = particle_micrographs(AU, more, 1024, seed=1) if more else []
-    further = {"au": [replace(m, name=f"{m.name} more") for m in further], "cdse": []}
     for name, sample in _KEYS.items():
         bare = [replace(m, name=f"{m.name} bare") for m in getattr(part, f"bare_{name}")]
-        own = getattr(part, name) + further[name]
-        for micrographs, keep in ((own, "particles"), (bare, "empty")):
+        for micrographs, keep in ((getattr(part, name), "particles"), (bare, "empty")):
             again = []
             for n, m in enumerate(micrographs):
                 dose = np.exp(rng.uniform(*np.log(DOSES)))

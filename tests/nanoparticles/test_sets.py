@@ -34,7 +34,7 @@ def test_the_study_s_tiles_are_as_many_of_each_and_never_on_both_sides(small):
 
 
 def test_our_network_learns_from_another_dose_and_from_bare_film(small):
-    tiles = sets.learning_tiles(small.learn, 128, more=0)
+    tiles = sets.learning_tiles(small.learn, 128)
     names = set(tiles.micrograph)
     assert {"Au_000", "Au_000 again", "Au_000 bare", "CdSe_000 again"} <= names
     assert not tiles.masks[[n.endswith("bare") for n in tiles.micrograph]].any()
