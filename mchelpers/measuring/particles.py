@@ -16,7 +16,7 @@ __all__ = ["PARTICLES", "measure_particles"]
 
 STUDY = "nanoparticles"
 PIXEL_NM = 0.02  # of the images that both were made with; half as much again is one scale
-LATTICE = 11.7  # times the usual power: fitted on simulated gold and CdSe together
+LATTICE = 10.1  # times the usual power: fitted on simulated gold and CdSe together
 TILE, HALO = 1024, 192  # px; the halo is half of what the network sees, to its next multiple
 SMALLEST_NM = 1.0  # across
 
