@@ -144,15 +144,16 @@ def _of_graphene() -> tuple[str, list[dict]]:
 
 
 def _of_particles() -> tuple[str, list[dict]]:
-    from ..nanoparticles.sets import load_sets
+    from ..nanoparticles.images import at_dose
+    from ..nanoparticles.scenes import AU, CDSE
+    from ..nanoparticles.sets import DOSES, load_sets
     from ..nanoparticles.tiles import remove_xrays
 
-    rows = []
-    learn = load_sets().learn
-    for m in learn.au + learn.cdse:
-        image = remove_xrays(m.image)
-        found = properties(image, m.image) | {"covered_share": float(m.mask.mean())}
-        rows.append(found | {"pixel_nm": m.pixel_size_nm})
+    learn, rows = load_sets().learn, []
+    for sample, shots in ((AU, learn.au), (CDSE, learn.cdse)):
+        for m in [*shots, *(x for dose in DOSES for x in at_dose(shots, sample, dose))]:
+            found = properties(remove_xrays(m.image), m.image)
+            rows.append(found | {"covered_share": m.mask.mean(), "pixel_nm": m.pixel_size_nm})
     return "simulated", rows
 
 

@@ -18,7 +18,7 @@ __all__ = ["NO_NETWORK", "Method", "Network", "build", "compared", "find_network
 
 SHIPPED = {  # study -> file of the weights, channels of its U-Net
     "graphene_hrtem": ("graphene-contaminants-8475a56564a0fd42.safetensors", 1),
-    "nanoparticles": ("PARTICLES.safetensors", 2),
+    "nanoparticles": ("particles-best-0-b0f11c72061e62bd.safetensors", 2),
 }
 NO_NETWORK = "no network is at hand here: this is the classical answer alone"
 AGREED = 0.6  # intersection over union: below, network and classical method disagree

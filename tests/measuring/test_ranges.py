@@ -88,7 +88,7 @@ def test_a_scale_that_was_brought_to_the_network_s_is_no_fault(known, times, war
     ("study", "images", "others"),
     [
         ("graphene_hrtem", 131, {"pixel_nm"}),
-        ("nanoparticles", 36, {"lattice_px", "lattice_prominence"}),
+        ("nanoparticles", 108, {"lattice_px", "lattice_prominence"}),
     ],
 )
 def test_the_ranges_of_a_shipped_network_have_every_property(study, images, others):
