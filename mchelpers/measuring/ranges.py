@@ -143,26 +143,12 @@ def _of_graphene() -> tuple[str, list[dict]]:
     return images.sha256, rows
 
 
-def _of_particles() -> tuple[str, list[dict]]:
-    from ..nanoparticles.images import at_dose
-    from ..nanoparticles.scenes import AU, CDSE
-    from ..nanoparticles.sets import DOSES, load_sets
-    from ..nanoparticles.tiles import remove_xrays
-
-    learn, rows = load_sets().learn, []
-    for sample, shots in ((AU, learn.au), (CDSE, learn.cdse)):
-        for m in [*shots, *(x for dose in DOSES for x in at_dose(shots, sample, dose))]:
-            found = properties(remove_xrays(m.image), m.image)
-            rows.append(found | {"covered_share": m.mask.mean(), "pixel_nm": m.pixel_size_nm})
-    return "simulated", rows
-
-
 def main() -> None:
     """Write the ranges of a study's images."""
     from ..record.files import write_atomically
 
     [study] = sys.argv[1:]
-    data, rows = {"graphene_hrtem": _of_graphene, "nanoparticles": _of_particles}[study]()
+    data, rows = {"graphene_hrtem": _of_graphene}[study]()
     rounded = {k: [float(f"{v:.4g}") for v in pair] for k, pair in ranges_of(rows).items()}
     content = {"images": len(rows), "data": data, "ranges": rounded}
     write_atomically(_file(study), json.dumps(content, indent=1) + "\n")
