@@ -251,7 +251,6 @@ def record(
     raw += rng.normal(0, 0.5) * u**2 + rng.normal(0, 0.5) * v**2 + rng.normal(0, 0.3) * u * v
     raw = _scar(rng, raw.astype(np.float32))
 
-    order = int(rng.choice(4, p=(0.1, 0.45, 0.3, 0.15)))
     raw -= u * ((raw * u).mean() / (u**2).mean())  # of the plane, lines lose the rest anyway
     order = int(rng.choice(4, p=(0.1, 0.45, 0.3, 0.15)))
     careful = film is not None and rng.random() < 0.5
