@@ -80,7 +80,7 @@ MODULES = {
 OBJECTS = {  # those that left their module
     ("augment", "micrograph"): "graphene_hrtem.views",
     ("augment", "predict_symmetric"): "graphene_hrtem.views",
-    ("augment", "rotate_fill"): "nanoparticles.rotation",
+    ("augment", "rotate_fill"): "nanoparticles.network",
     ("data", "load_graphene"): "graphene_hrtem.images",
     ("instances", "augmented_copies"): "tmd_optical.objects",
     ("instances", "find_leaks"): "inputs.yolo",
@@ -98,8 +98,7 @@ OBJECTS = {  # those that left their module
     ("simulate.graphene", "projected_mask"): "simulate.electrons",
     ("simulate.growth", "rough_surface"): "simulate.fields",
     ("simulate.hrtem", "detect"): "simulate.electrons",
-    ("whole", "in_own_process"): "nanoparticles.whole",
-    ("whole", "segment"): "nanoparticles.whole",
+    ("whole", "segment"): "nanoparticles.populations",
 }
 
 

@@ -63,8 +63,6 @@ UNUSED = {  # public, and no chapter reaches it: why it stays
     "afm_coverage.release.FilmImage": "data on Zenodo, out of reach where chapters are executed",
     "afm_coverage.release.fetch_wse2": "data on Zenodo, out of reach where chapters are executed",
     "afm_coverage.release.load_wse2_zenodo": "data on Zenodo, likewise",
-    "nanoparticles.release.fetch_nanoparticles": "data on Zenodo, likewise",
-    "nanoparticles.release.load_nanoparticle_stack": "data on Zenodo, likewise",
     "tmd_optical.screens.Window": "needs a display, which the machine that executes lacks",
     "tmd_optical.screens.open_view": "needs a display; named in a cell that is not executed",
 }

@@ -16,6 +16,7 @@ from ..record.files import write_together
 from .answer import as_grey, overlap
 from .files import SUFFIXES
 from .graphene import GRAPHENE
+from .particles import PARTICLES
 from .ranges import ranges_of
 from .ruler import read_ruler
 from .shipped import build, find_network
@@ -23,7 +24,7 @@ from .work import read_mask
 
 __all__ = ["Labelled", "finetune", "read_labelled"]
 
-METHODS = {"graphene_hrtem": GRAPHENE}
+METHODS = {"graphene_hrtem": GRAPHENE, "nanoparticles": PARTICLES}
 SIDE = 256  # px, of the tiles to learn from
 EPOCHS = 30
 FOLDS = 5  # or as many as there are groups
@@ -118,7 +119,7 @@ def finetune(
     labelled
         From :func:`read_labelled`; two groups at least.
     study
-        ``graphene_hrtem``: a network ships for no other.
+        ``graphene_hrtem`` or ``nanoparticles``.
     out
         Folder for ``network.safetensors``, trained on all images; and ``network.json``: the
         ranges that it knows, scores and verdict.
@@ -213,24 +214,24 @@ def _prepared(image: Labelled, study: str, pixel_size_nm: float | None) -> dict:
 
 
 def _tiles(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple:
-    """Cut images and masks into tiles that cover them: (N, 1, S, S) each, and whose each is."""
+    """Cut images and masks into tiles that cover them: (N, C, S, S) each, and whose each is."""
     import torch
 
-    side = min(SIDE, *(min(image.shape) for image, _ in pairs)) // 32 * 32
+    side = min(SIDE, *(min(mask.shape) for _, mask in pairs)) // 32 * 32
     if side == 0:
         raise ValueError("an image is smaller than 32 px where the network sees it")
     images, masks, of = [], [], []
     for number, (image, mask) in enumerate(pairs):
         rows, columns = (
-            np.linspace(0, length - side, -(-length // side)).astype(int) for length in image.shape
+            np.linspace(0, length - side, -(-length // side)).astype(int) for length in mask.shape
         )
         for row in rows:
             for column in columns:
                 part = np.s_[row : row + side, column : column + side]
-                images.append(image[part])
-                masks.append(mask[part])
+                images.append(image.reshape(-1, *mask.shape)[:, *part])
+                masks.append(mask[None][:, *part])
                 of.append(number)
-    tiles, targets = (torch.from_numpy(np.stack(x)).float()[:, None] for x in (images, masks))
+    tiles, targets = (torch.from_numpy(np.stack(x)).float() for x in (images, masks))
     return tiles, targets, np.array(of)
 
 

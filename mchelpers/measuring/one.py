@@ -71,13 +71,14 @@ def measure(
         notes = tuple(note for note in picture.notes if "pixel size" in note)
     ruler = read_ruler(study, stated_nm, pixel_size_nm)
     ruler = replace(ruler, warnings=notes + ruler.warnings)
-    if study == "graphene_hrtem":
-        network = find_network(study, weights and Path(weights))
-        answer = graphene.measure_graphene(image, ruler, network)
+    networks = {
+        "graphene_hrtem": graphene.measure_graphene,
+        "nanoparticles": particles.measure_particles,
+    }
+    if study in networks:
+        answer = networks[study](image, ruler, find_network(study, weights and Path(weights)))
     elif weights is not None:
         raise ValueError(f"no network reads images of {study}; leave weights out")
-    elif study == "nanoparticles":
-        answer = particles.measure_particles(image, ruler)
     elif study == "afm_coverage":
         answer = others.measure_film(image, ruler, z_unit)
     else:

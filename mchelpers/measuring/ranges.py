@@ -22,6 +22,10 @@ __all__ = ["Ranges", "lattice_properties", "outside", "properties", "ranges_of",
 Ranges = Mapping[str, Sequence[float]]
 
 WORDS = {  # property -> what is said of an image below, and above what was trained on
+    "pixel_nm": (
+        "the pixels are smaller than in training",
+        "the pixels are larger than in training",
+    ),
     "lattice_px": (
         "the lattice is sampled more coarsely than in training",
         "the lattice is sampled more finely than in training",
@@ -113,13 +117,13 @@ def outside(found: Mapping[str, float], ranges: Ranges) -> list[str]:
     found
         From :func:`properties`, and ``covered_share``.
     ranges
-        From :func:`ranges_of`. A lattice within half and twice of what they say is no
+        From :func:`ranges_of`. A lattice or a pixel within half and twice of what they say is no
         fault: its image was brought to the network's scale.
     """
     said = []
     for name, value in found.items():
         low, high = ranges[name]
-        if name == "lattice_px":
+        if name in ("lattice_px", "pixel_nm"):
             low, high = low / 2, high * 2
             if math.isnan(value):
                 said.append("no lattice is seen, so the scale is not known to the network")

@@ -16,8 +16,9 @@ from .ranges import Ranges, outside, trained_ranges
 
 __all__ = ["NO_NETWORK", "Method", "Network", "build", "compared", "find_network"]
 
-SHIPPED = {  # study -> file of the weights, blocks of its U-Net
-    "graphene_hrtem": ("graphene-contaminants-8475a56564a0fd42.safetensors", 7),
+SHIPPED = {  # study -> file of the weights, channels of its U-Net
+    "graphene_hrtem": ("graphene-contaminants-8475a56564a0fd42.safetensors", 1),
+    "nanoparticles": ("particles-best-0-b0f11c72061e62bd.safetensors", 2),
 }
 NO_NETWORK = "no network is at hand here: this is the classical answer alone"
 AGREED = 0.6  # intersection over union: below, network and classical method disagree
@@ -33,7 +34,7 @@ class Method:
         Function of (raw image, ruler): the image at the light and the scale that the network
         knows, the ruler held against it, and the settings.
     ready
-        Function of the prepared image: grey values as the network wants them, (H, W) float32.
+        Function of the prepared image: what the network wants, (H, W) or (C, H, W) float32.
     describe
         Function of (prepared image, raw image, ruler): what can be out of the network's range.
     classical
@@ -85,7 +86,8 @@ def build(study: str):
     """Build the network that ships for a study, with random weights."""
     from ..models import UNet
 
-    return UNet(features=32, blocks=SHIPPED[study][1], classes=1, norm=True, stem=4)
+    channels = SHIPPED[study][1]
+    return UNet(features=32, blocks=7, in_channels=channels, classes=1, norm=True, stem=4)
 
 
 def find_network(study: str, weights: Path | None = None) -> Network | None:

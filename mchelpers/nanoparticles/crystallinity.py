@@ -6,15 +6,12 @@ The first two are the baselines of Groschner et al., Microsc. Microanal. 27,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from ..checks import check_image, check_mask
 
 __all__ = [
     "annulus",
-    "best_annulus",
     "best_threshold",
     "fourier_envelope",
     "fourier_mask",
@@ -111,41 +108,6 @@ def fourier_mask(
     if envelope.max() > 1e12:  # Otsu's method squares it
         envelope /= envelope.max()
     return envelope > threshold_otsu(envelope)
-
-
-def best_annulus(
-    images: Iterable[np.ndarray],
-    masks: np.ndarray,
-    middles: Iterable[float],
-    widths: Iterable[float] = (0.05,),
-) -> tuple[tuple[float, float], dict[tuple[float, float], float]]:
-    """Find the ring whose masks agree best with the labels of a set of tiles.
-
-    Parameters
-    ----------
-    images
-        N times (H, W) float.
-    masks
-        (N, H, W) bool.
-    middles, widths
-        Radii to try, and half widths, in cycles per pixel.
-
-    Returns
-    -------
-    ring : (inner, outer)
-    tried : dict
-        Pooled Dice of every ring.
-    """
-    from ..metrics import pooled
-
-    images = list(images)
-    masks = check_mask(masks, "masks", ndim=(3,))
-    rings = [(max(m - w, 0.0), m + w) for m in middles for w in widths]
-    tried = {}
-    for ring in rings:
-        found = np.stack([fourier_mask(image, *ring) for image in images])
-        tried[ring] = pooled(found, masks)["f1"]
-    return max(tried, key=tried.get), tried
 
 
 def _bank(inner: float, outer: float, gap: float) -> list[np.ndarray]:

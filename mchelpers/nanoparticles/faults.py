@@ -26,7 +26,6 @@ __all__ = [
     "grouped_splits",
     "predict_splits",
     "recalls",
-    "shuffled_split",
     "study_features",
     "study_profile",
     "to_8bit",
@@ -309,23 +308,6 @@ def fit_forest(
 
     forest = RandomForestClassifier(trees, oob_score=True, random_state=seed, n_jobs=workers)
     return forest.fit(features, labels)
-
-
-def shuffled_split(
-    count: int, seed: int = 0, share: float = 0.25
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shuffle and cut as the study does: a quarter tests, a quarter validates, the rest trains.
-
-    Returns
-    -------
-    train, validation, test : int arrays
-        Regions of one micrograph, even of one particle, land on both sides.
-    """
-    part = int(share * count)
-    if not 0 < part < count - 2 * part:
-        raise ValueError(f"{count} regions are too few to be split in shares of {share}")
-    order = np.random.default_rng(seed).permutation(count)
-    return order[: count - 2 * part], order[count - part :], order[count - 2 * part : count - part]
 
 
 def grouped_splits(

@@ -8,278 +8,24 @@ selenide on carbon*.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..simulate.cache import finished_files, save_arrays
-from ..simulate.electrons import amorphous_carbon, detect, import_abtem, projected_mask
+from ..simulate.electrons import detect, import_abtem
 from ..simulate.fields import illumination
-from .particles import AU_SHAPES, CDSE_SHAPES, Particle, ParticleMicrograph, build_au, build_cdse
+from .particles import Particle, ParticleMicrograph
+from .scenes import MARGIN, Sample, draw_sample, project
 
-__all__ = [
-    "AU",
-    "CDSE",
-    "Sample",
-    "draw_sample",
-    "expose",
-    "image_sample",
-    "particle_micrographs",
-    "project",
-]
+__all__ = ["at_dose", "expose", "image_sample", "particle_micrographs"]
 
 GAIN = 50
 """Detector counts per electron."""
 
-_MARGIN = 64  # px cropped on each side: the cell is periodic, and particles reach over the border
-_FILM_LAYER_NM = 0.3  # what amorphous_carbon counts thickness in
 _QUIET = {"diagnostics.progress_bar": False, "fftw.planning_effort": "FFTW_ESTIMATE"}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """How the micrographs of one material are made; lengths in nm.
-
-    Dose, film, aperture and the share on a zone axis were not chosen freely, but
-    matched to the difficulty that the study reports: see the chapter *Without
-    a network*.
-
-    Attributes
-    ----------
-    material
-        ``"Au"`` or ``"CdSe"``.
-    pixel_size
-        Edge of a pixel: 0.02 for gold, 0.03 for CdSe.
-    side, count
-        Pixels along each side, and micrographs of a whole set: 13 of 4096 for
-        gold, 46 of 1024 for CdSe, as in the study.
-    per_square_um
-        Particles per square micrometre of film, on average.
-    diameters
-        Smallest and largest diameter.
-    film
-        Thickness of the carbon.
-    dose
-        Electrons per square angstrom.
-    viewable
-        Share of particles that stand on a zone axis.
-    alone
-        Share of particles that start a new place rather than lean on a neighbour.
-    film_density
-        Atoms of carbon tried per nm^3; of 250, about 90 keep their place: 1.8 g/cm^3.
-    defocus
-        Smallest and largest underfocus.
-    focal_spread, vibration, thermal
-        Standard deviations of the defocus, of the image's shaking during the
-        exposure, and of each atom's thermal displacement along each axis.
-    aperture_mrad
-        Half angle of the objective aperture.
-    light
-        Spread of the uneven illumination.
-    spikes_per_mpx
-        X-ray hits per million pixels.
-    """
-
-    material: str
-    pixel_size: float
-    side: int
-    count: int
-    per_square_um: float
-    diameters: tuple[float, float]
-    film: float
-    dose: float
-    viewable: float
-    alone: float
-    film_density: float = 250.0
-    defocus: tuple[float, float] = (6.0, 14.0)
-    focal_spread: float = 3.0
-    vibration: float = 0.03
-    thermal: float = 0.008
-    aperture_mrad: float = 22.0
-    light: float = 0.04
-    spikes_per_mpx: float = 20.0
-
-
-AU = Sample(
-    "Au",
-    pixel_size=0.02,
-    side=4096,
-    count=13,
-    per_square_um=1500.0,
-    diameters=(2.0, 10.0),
-    film=2.5,
-    dose=4000.0,
-    viewable=0.85,  # crystals that lie on their facets
-    alone=0.6,
-    aperture_mrad=16.0,
-)
-CDSE = Sample(
-    "CdSe",
-    pixel_size=0.03,
-    side=1024,
-    count=46,
-    per_square_um=8200.0,
-    diameters=(3.0, 6.0),
-    film=6.0,
-    dose=14.0,
-    viewable=0.69,
-    alone=0.78,
-)
-
-
-@dataclass
-class _Placed:
-    """One particle in its place: atoms in nm from the cell's corner."""
-
-    truth: Particle
-    positions: np.ndarray
-    numbers: np.ndarray
-    radius: float
-    centre: np.ndarray
-
-
-def _fault_probability(diameter: float) -> float:
-    """Chance that a CdSe particle holds a fault: it grows with size, 0.48 on average.
-
-    The correlation is put in, so that a chapter can look for it.
-    """
-    return float(np.clip(0.48 + 0.16 * (diameter - 4.5), 0.1, 0.9))
-
-
-def _build(rng: np.random.Generator, sample: Sample, diameter: float) -> tuple:
-    """Draw and build one particle: shape, viewable, fault, positions, numbers."""
-    viewable = bool(rng.random() < sample.viewable)
-    if sample.material == "Au":
-        shape = str(rng.choice(AU_SHAPES, p=(0.5, 0.25, 0.25)))
-        fault = shape != "truncated octahedron"  # multiply twinned
-        return shape, viewable, fault, *build_au(rng, diameter, shape, viewable)
-    shape = str(rng.choice(CDSE_SHAPES, p=(0.7, 0.3)))
-    fault = bool(rng.random() < _fault_probability(diameter))
-    return shape, viewable, fault, *build_cdse(rng, diameter, shape, viewable, fault)
-
-
-def _spot(rng: np.random.Generator, placed: list[_Placed], radius: float, cell: float, alone: bool):
-    """Find a centre (x, y): clear of all others, or leaning on one of them; None if none fits."""
-    centres = np.array([p.centre[:2] for p in placed]).reshape(-1, 2)
-    radii = np.array([p.radius for p in placed])
-    for _ in range(200):
-        if alone or not placed:
-            spot, wanted = rng.uniform(0, cell, 2), radii + radius + 0.8
-        else:
-            k = rng.integers(len(placed))
-            # Touching, or overlapping by up to a third of the smaller one.
-            near = radii[k] + radius + rng.choice([0.05, -0.6 * min(radii[k], radius)])
-            turn = rng.uniform(0, 2 * np.pi)
-            spot = centres[k] + near * np.array([np.cos(turn), np.sin(turn)])
-            wanted = np.where(np.arange(len(radii)) == k, 0, 0.6 * (radii + radius))
-        if not placed or (np.hypot(*(centres - spot).T) > wanted).all():
-            return spot
-    return None
-
-
-def draw_sample(rng: np.random.Generator, sample: Sample, side: int) -> tuple[np.ndarray, list]:
-    """Draw a carbon film and the particles on it.
-
-    Parameters
-    ----------
-    rng
-        Source of randomness.
-    sample
-        What to draw.
-    side
-        Pixels along the edge of the final image; the cell is 64 px larger on
-        each side.
-
-    Returns
-    -------
-    film : (K, 3) float, nm
-    placed : list
-        Particles with their atoms, from the film towards the lens.
-    """
-    cell = (side + 2 * _MARGIN) * sample.pixel_size
-    layers = np.full((1, 1), sample.film / _FILM_LAYER_NM)
-    # A stream of its own: another film leaves the particles as they are.
-    film = amorphous_carbon(rng.spawn(1)[0], layers, cell, sample.film_density)
-    top = film[:, 2].max(initial=0.5)
-    wanted = rng.poisson(sample.per_square_um * (cell / 1000) ** 2)
-    placed: list[_Placed] = []
-    for _ in range(wanted):
-        diameter = float(
-            np.clip(
-                rng.normal(np.mean(sample.diameters), np.ptp(sample.diameters) / 5),
-                *sample.diameters,
-            )
-        )
-        shape, viewable, fault, positions, numbers = _build(rng, sample, diameter)
-        radius = float(np.hypot(*positions[:, :2].T).max())
-        spot = _spot(rng, placed, radius, cell, rng.random() < sample.alone)
-        if spot is None:
-            continue
-        height = top + 0.15 - positions[:, 2].min()
-        for other in placed:  # climb over what it leans on
-            flat = np.hypot(*(other.centre[:2] - spot))
-            if flat < other.radius + radius:
-                reach = (other.radius + radius) ** 2 - flat**2
-                height = max(height, other.centre[2] + np.sqrt(reach))
-        centre = np.array([*spot, height])
-        truth = Particle(shape, 0.0, 1.0, 0.0, 0.0, viewable, fault)  # measured on the mask
-        placed.append(_Placed(truth, positions + centre, numbers, radius, centre))
-    return film, sorted(placed, key=lambda p: p.centre[2])
-
-
-def project(sample: Sample, placed: list[_Placed], side: int) -> tuple[np.ndarray, list[Particle]]:
-    """Mark every particle's pixels, seen along the beam, and measure it.
-
-    Parameters
-    ----------
-    sample, placed, side
-        As for :func:`draw_sample`, and what it returns.
-
-    Returns
-    -------
-    instances : (side, side) uint8
-        0 is background, k the k-th particle.
-    particles : list of Particle
-        Those that are seen in the frame.
-    """
-    from skimage.measure import regionprops
-
-    instances = np.zeros((side, side), np.uint8)
-    particles = []
-    for item in placed:
-        first = np.floor(item.positions[:, :2].min(0) / sample.pixel_size).astype(int) - 16
-        window = int(np.ptp(item.positions[:, :2], axis=0).max() / sample.pixel_size) + 32
-        local = item.positions[:, :2] - first * sample.pixel_size
-        mask = projected_mask(local, window * sample.pixel_size, window)
-        (whole,) = regionprops(mask.astype(np.uint8))
-        corner = first - _MARGIN  # px of the final image
-        inside = [slice(*np.clip([c, c + window], 0, side)) for c in corner]
-        own = tuple(slice(s.start - c, s.stop - c) for s, c in zip(inside, corner))
-        if not mask[own].any():
-            continue
-        row, column = corner + np.array(whole.centroid)
-        particles.append(
-            replace(
-                item.truth,
-                diameter_nm=float(whole.equivalent_diameter_area * sample.pixel_size),
-                aspect=float(whole.axis_major_length / whole.axis_minor_length),
-                row=float(row),
-                column=float(column),
-            )
-        )
-        instances[tuple(inside)][mask[own]] = min(len(particles), 255)
-    if len(particles) > 255:
-        raise ValueError(
-            f"{len(particles)} particles in a frame: make it smaller, 255 have numbers"
-        )
-    seen = np.unique(instances[instances > 0])
-    if len(seen) < len(particles):  # one that is hidden wholly below another
-        order = np.zeros(len(particles) + 1, np.uint8)
-        order[seen] = np.arange(1, len(seen) + 1)
-        instances, particles = order[instances], [particles[k - 1] for k in seen]
-    return instances, particles
 
 
 def image_sample(
@@ -309,7 +55,7 @@ def image_sample(
     from scipy.ndimage import gaussian_filter
 
     abtem, ase = import_abtem()
-    grid = side + 2 * _MARGIN
+    grid = side + 2 * MARGIN
     cell = 10 * grid * sample.pixel_size  # angstrom, as all that follows
     positions = 10 * np.concatenate([film, *(p.positions for p in placed)])
     numbers = np.concatenate([np.full(len(film), 6), *(p.numbers for p in placed)])
@@ -320,7 +66,7 @@ def image_sample(
     depth = positions[:, 2].max() + 3
     atoms = ase.Atoms(numbers[kept], positions[kept], cell=[cell, cell, depth], pbc=True)
     lens = dict(
-        semiangle_cutoff=sample.aperture_mrad,
+        semiangle_cutoff=rng.choice(sample.apertures_mrad),
         defocus=10 * rng.uniform(*sample.defocus),
         Cs=10 * rng.uniform(-5e3, 5e3),  # corrected: within 5 um
         C12=10 * rng.uniform(0, 2),
@@ -335,7 +81,8 @@ def image_sample(
     shaken = gaussian_filter(
         np.asarray(sharp.array, np.float32), sample.vibration / sample.pixel_size, mode="wrap"
     )
-    return shaken[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    hazy = 1 + sample.elastic * (shaken - 1)
+    return hazy[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 def expose(rng: np.random.Generator, sample: Sample, intensity: np.ndarray) -> np.ndarray:
@@ -355,8 +102,14 @@ def expose(rng: np.random.Generator, sample: Sample, intensity: np.ndarray) -> n
     (H, H) uint16
         Detector counts, 50 per electron.
     """
+    from scipy.ndimage import gaussian_filter
+
     light = illumination(rng, len(intensity), sample.light).astype(np.float32)
-    counts = GAIN * detect(intensity * light, sample.dose, sample.pixel_size, rng)
+    pixel, blur = sample.pixel_size, sample.blur_px
+    electrons = detect(intensity * light, sample.dose, pixel, rng, blur)
+    # A scintillator throws part of each electron's light farther: noise and lattice are smeared.
+    far = gaussian_filter(electrons, 3.0)
+    counts = GAIN * ((1 - sample.tail) * electrons + sample.tail * far)
     spikes = rng.poisson(sample.spikes_per_mpx * intensity.size / 1e6)
     rows, columns = rng.integers(0, len(intensity), (2, spikes))
     height = counts.mean() * rng.uniform(5, 30, spikes)
@@ -372,7 +125,31 @@ def _make(sample: Sample, side: int, seed: int, number: int, file: Path) -> None
     intensity = image_sample(rng, sample, film, placed, side)
     image = expose(rng, sample, intensity)
     facts = json.dumps([asdict(p) for p in particles])
-    save_arrays(file, image=image, instances=instances, particles=facts)
+    kept = intensity.astype(np.float16)  # to be exposed again at another dose
+    save_arrays(file, image=image, instances=instances, particles=facts, intensity=kept)
+
+
+def at_dose(
+    micrographs: list[ParticleMicrograph], sample: Sample, dose: float, seed: int = 0
+) -> list[ParticleMicrograph]:
+    """Expose simulated micrographs again, at another dose: same atoms, same lens, new electrons.
+
+    Parameters
+    ----------
+    micrographs
+        As :func:`particle_micrographs` returns them.
+    sample
+        Conditions of the exposure, but for its dose.
+    dose
+        Electrons per square angstrom.
+    seed
+        Of light, electrons and X-rays.
+    """
+    exposed = replace(sample, dose=dose)
+    return [
+        replace(m, image=expose(np.random.default_rng([seed, n]), exposed, m.intensity))
+        for n, m in enumerate(micrographs)
+    ]
 
 
 def particle_micrographs(
@@ -436,4 +213,5 @@ def _read(file: Path, sample: Sample, number: int) -> ParticleMicrograph:
             instances=arrays["instances"],
             particles=[Particle(**p) for p in json.loads(str(arrays["particles"]))],
             pixel_size_nm=sample.pixel_size,
+            intensity=arrays["intensity"].astype(np.float32),
         )

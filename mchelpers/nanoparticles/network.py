@@ -6,18 +6,21 @@ population* measures with it.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..augment import affine, crop, symmetry
 from ..checks import check_image
 from ..data import bezier_background, zscore
 from ..kept import CrossValidation, fit_split
 from ..models import UNet, bce_dice
-from ..train import Fit
+from ..train import Fit, autocast
+from .crystallinity import local_lattice_map
 from .tiles import Tiles
 
 __all__ = [
@@ -28,16 +31,24 @@ __all__ = [
     "new_view",
     "prepare",
     "prepare_whole",
+    "rotate_fill",
+    "settle_norms",
+    "study_network",
 ]
 
+_ON_FILM = 1.8  # logarithm of one and the lattice map, on bare film
 
-def build(features: int = 32, blocks: int = 9) -> nn.Module:
+
+def build(features: int = 32, blocks: int = 7) -> nn.Module:
     """Build the network: a normalised U-Net on pixels folded four by four, one logit a pixel."""
-    return UNet(features, blocks, norm=True, stem=4, classes=1)
+    return UNet(features, blocks, in_channels=2, norm=True, stem=4, classes=1)
 
 
 def prepare(images: np.ndarray) -> Tensor:
-    """Give each tile mean 0 and standard deviation 1.
+    """Give each tile mean 0 and standard deviation 1, and put its lattice map beside it.
+
+    The map answers what the first layers of so small a network cannot: whether fringes of one
+    direction outshine the film's grain over a dozen periods.
 
     Parameters
     ----------
@@ -46,9 +57,12 @@ def prepare(images: np.ndarray) -> Tensor:
 
     Returns
     -------
-    (N, 1, H, W) float32 tensor
+    (N, 2, H, W) float32 tensor
+        Grey levels, and the logarithm of :func:`local_lattice_map`, about 0 on bare film.
     """
-    return torch.from_numpy(zscore(check_image(images, "the tiles", (3,))))[:, None]
+    grey = zscore(check_image(images, "the tiles", (3,)))
+    lattice = np.log1p(np.stack([local_lattice_map(image) for image in grey])) - _ON_FILM
+    return torch.from_numpy(np.stack([grey, lattice.astype(np.float32)], axis=1))
 
 
 def flatten(image: np.ndarray, block: int = 16) -> np.ndarray:
@@ -81,7 +95,7 @@ def flatten(image: np.ndarray, block: int = 16) -> np.ndarray:
 
 
 def prepare_whole(images: np.ndarray) -> Tensor:
-    """Flatten whole micrographs, then :func:`prepare` them: (N, H, W) to (N, 1, H, W)."""
+    """Flatten whole micrographs, then :func:`prepare` them: (N, H, W) to (N, 2, H, W)."""
     return prepare(np.stack([flatten(image) for image in images]))
 
 
@@ -93,13 +107,14 @@ def new_view(
     Parameters
     ----------
     images, targets
-        (B, 1, H, H) float.
+        (B, 2, H, H) and (B, 1, H, H) float.
     generator
         Source of the draws.
     side
-        Of the crop, px.
+        Of the crop, px; at most the tile's.
     """
     images, targets = affine(images, targets, generator, share=0.5, zoom=(0.8, 1.25), shift=0.25)
+    side = min(side, images.shape[-1])
     return symmetry(*crop(images, targets, generator, side), generator)
 
 
@@ -108,9 +123,9 @@ def best_network(
     train: np.ndarray,
     test: np.ndarray,
     *,
-    epochs: int = 60,
+    epochs: int = 24,
     features: int = 32,
-    blocks: int = 9,
+    blocks: int = 7,
     seed: int = 0,
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -123,7 +138,7 @@ def best_network(
     Parameters
     ----------
     tiles
-        Both materials.
+        Both materials, and bare film.
     train, test
         (n,) int: numbers of the tiles to learn from and to predict. No
         micrograph should have tiles on both sides.
@@ -161,6 +176,151 @@ def best_network(
         device=device,
         progress=progress,
     )
+
+
+def rotate_fill(
+    images: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    fill: str = "wrap",
+    side: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Turn each image and its target by any angle and mirror them at random.
+
+    The corners that turn in from outside are filled with the image itself:
+    continued on the other side (``"wrap"``, which tears particles apart) or
+    mirrored at the edge (``"reflect"``, which does not).
+
+    Parameters
+    ----------
+    images
+        (B, C, H, H) float; interpolated between four pixels.
+    targets
+        (B, H, H) or (B, K, H, H) of any number type; the nearest pixel is taken, so
+        that class numbers stay class numbers.
+    generator
+        Source of the draws.
+    fill
+        ``"wrap"`` or ``"reflect"``.
+    side
+        Return a random square of this side out of the turned image. The
+        pixels outside it are never computed. None returns it whole.
+
+    Returns
+    -------
+    images, targets
+        Same types, H or ``side`` px wide.
+
+    Raises
+    ------
+    ValueError
+        If the fill is another word, images are not square, or smaller than ``side``.
+
+    Notes
+    -----
+    Groschner et al., Microsc. Microanal. 27, 549 (2021) turn and mirror by a
+    Keras generator, with ``"wrap"`` in their code.
+    """
+    count, _, height, width = images.shape
+    side = height if side is None else side
+    if fill not in ("wrap", "reflect"):
+        raise ValueError(f"fill must be 'wrap' or 'reflect', got {fill!r}")
+    if height != width or side > height:
+        raise ValueError(f"cannot turn a square of {side} px out of {height} x {width} px")
+    draws = torch.rand(count, 3, generator=generator)
+    mirror = 1 - 2 * torch.randint(2, (count, 2), generator=generator)  # the other two by turning
+    corner = torch.floor(draws[:, 1:] * (height - side + 1))  # (count, 2): column, row
+    middle = (height - 1) / 2
+    steps = torch.arange(side) - middle
+    x = (corner[:, :1] + steps)[:, None, :] * mirror[:, 0, None, None]  # (count, 1, side)
+    y = (corner[:, 1:] + steps)[:, :, None] * mirror[:, 1, None, None]  # (count, side, 1)
+    angle = (2 * math.pi * draws[:, 0])[:, None, None]
+    grid = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], -1)
+    grid = grid.to(images) + middle  # (count, side, side, 2), in px: column, row
+    rest = targets if targets.ndim == 4 else targets[:, None]
+    if fill == "wrap":
+        # One pixel of the other side around the image, and every place folded into it.
+        grid = torch.remainder(grid + 0.5, height) + 0.5
+        images = functional.pad(images, (1, 1, 1, 1), mode="circular")
+        rest = functional.pad(rest.to(images), (1, 1, 1, 1), mode="circular")
+    grid = (2 * grid + 1) / images.shape[-1] - 1  # grid_sample counts from edge to edge, -1 to 1
+    options = dict(padding_mode="reflection", align_corners=False)
+    images = functional.grid_sample(images, grid, mode="bilinear", **options)
+    rest = functional.grid_sample(rest.to(images), grid, mode="nearest", **options)
+    return images, (rest if targets.ndim == 4 else rest[:, 0]).to(targets.dtype)
+
+
+def study_network(
+    tiles: Tiles,
+    train: np.ndarray,
+    test: np.ndarray,
+    settings: Fit,
+    *,
+    name: str,
+    side: int = 256,
+    device: str | torch.device = "cpu",
+) -> CrossValidation:
+    """Train the study's network on tiles turned by any angle, or load what was trained before.
+
+    Parameters
+    ----------
+    tiles, train, test
+        As for :func:`best_network`.
+    settings, device
+        As for :func:`mchelpers.kept.fit_split`.
+    name
+        Of what it learns from.
+    side
+        Of the crop, px; corners that a turn leaves empty are filled from the other side.
+
+    Returns
+    -------
+    CrossValidation
+        Logits (N, 2, H, W).
+    """
+    return fit_split(
+        ParticleUNet,
+        torch.from_numpy(tiles.images)[:, None],
+        torch.from_numpy(tiles.masks).long(),
+        train,
+        test,
+        settings,
+        name=f"particles-study-{name}",
+        augment=partial(rotate_fill, fill="wrap", side=side),
+        device=device,
+    )
+
+
+@torch.no_grad()
+def settle_norms(network: nn.Module, images: Tensor, batch_size: int = 8) -> nn.Module:
+    """Measure the statistics of every batch norm again, on images that no augmentation changed.
+
+    Turned tiles are smoother than the tiles that a network is asked about; its batch norms have
+    learned the spread of the smoother ones.
+
+    Parameters
+    ----------
+    network
+        Changed in place: its moving means and variances become plain means over the batches.
+    images
+        (N, 1, H, W) float.
+    batch_size
+        Images at a time.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    rates = [norm.momentum for norm in norms]
+    network.eval()  # dropout stays off
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+        norm.train()
+    device = next(network.parameters()).device
+    for batch in images.split(batch_size):
+        with autocast(device):
+            network(batch.to(device))
+    for norm, rate in zip(norms, rates):
+        norm.momentum = rate
+    return network.eval()
 
 
 class ParticleUNet(nn.Module):

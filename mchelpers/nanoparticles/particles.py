@@ -87,6 +87,8 @@ class ParticleMicrograph:
         the numbers.
     pixel_size_nm
         Edge of a pixel.
+    intensity
+        (H, W) float32 before any electron was counted, 1 for the full beam; None for a real one.
     """
 
     name: str
@@ -96,6 +98,7 @@ class ParticleMicrograph:
     particles: list[Particle]
     pixel_size_nm: float
     kind: str = "simulated"
+    intensity: np.ndarray | None = None
 
     @property
     def mask(self) -> np.ndarray:
@@ -147,7 +150,7 @@ def build_au(
         One of :data:`AU_SHAPES`.
     viewable
         Beam along <110> of fcc or the fivefold (decahedron) or twofold
-        (icosahedron) axis, give or take 2 degrees; else turned at random.
+        (icosahedron) axis, give or take 5 degrees; else turned at random.
 
     Returns
     -------
@@ -174,10 +177,19 @@ def build_au(
         axis = np.array([0.0, 0.0, 1.0])
     if viewable:
         onto = Rotation.align_vectors([[0, 0, 1]], [axis])[0].as_matrix()
-        turn = _tip(rng, rng.uniform(0, 2)) @ _turn(rng.uniform(0, 2 * np.pi)) @ onto
+        turn = _tip(rng, rng.uniform(0, 5)) @ _turn(rng.uniform(0, 2 * np.pi)) @ onto
     else:
         turn = Rotation.random(random_state=rng).as_matrix()
+    positions = _worn(rng, positions)
     return positions @ turn.T, np.full(len(positions), _GOLD)
+
+
+def _worn(rng: np.random.Generator, positions: np.ndarray) -> np.ndarray:
+    """Cut the corners of a faceted particle, and take some atoms off its rim: no edge is sharp."""
+    radius = np.linalg.norm(positions, axis=1)
+    radius = radius / radius.max()
+    loose = (radius > 0.85) & (rng.random(len(radius)) < 0.3)
+    return positions[(radius < 0.95) & ~loose]
 
 
 def stacking_fault_layers(shape: str, layers: int, plane: int | None) -> np.ndarray:

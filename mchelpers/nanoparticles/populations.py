@@ -9,20 +9,25 @@ Label images are (H, W) int: 0 is background, every other number one particle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..checks import check_image, check_mask, check_pixel_size_nm
+from ..whole import predict_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = [
     "COLUMNS",
     "Matches",
     "match",
     "measure",
-    "panoptic_quality",
     "particle_f1",
+    "segment",
     "separate",
 ]
 
@@ -147,13 +152,6 @@ def _images(labels: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
     return list(labels)
 
 
-def _all_matches(predicted, true, iou: float, minimum_px: int) -> list[Matches]:
-    predicted, true = _images(predicted), _images(true)
-    if len(predicted) != len(true):
-        raise ValueError(f"{len(predicted)} predicted and {len(true)} true label images")
-    return [match(p, t, iou, minimum_px) for p, t in zip(predicted, true)]
-
-
 def particle_f1(
     predicted: np.ndarray | Sequence[np.ndarray],
     true: np.ndarray | Sequence[np.ndarray],
@@ -182,7 +180,10 @@ def particle_f1(
     ValueError
         As :func:`match`, or if there are not as many images on both sides.
     """
-    matches = _all_matches(predicted, true, iou, minimum_px)
+    predicted, true = _images(predicted), _images(true)
+    if len(predicted) != len(true):
+        raise ValueError(f"{len(predicted)} predicted and {len(true)} true label images")
+    matches = [match(p, t, iou, minimum_px) for p, t in zip(predicted, true)]
     tp = sum(len(m.pairs) for m in matches)
     fp = sum(len(m.invented) for m in matches)
     fn = sum(len(m.missed) for m in matches)
@@ -195,35 +196,6 @@ def particle_f1(
         "fp": fp,
         "fn": fn,
     }
-
-
-def panoptic_quality(
-    predicted: np.ndarray | Sequence[np.ndarray],
-    true: np.ndarray | Sequence[np.ndarray],
-    minimum_px: int = 0,
-) -> dict[str, float]:
-    """Score finding and outlining together: panoptic quality.
-
-    Kirillov et al., CVPR 2019: F1 of the particles at an IoU of one half
-    (``rq``) times the mean IoU of those found (``sq``).
-
-    Parameters
-    ----------
-    predicted, true, minimum_px
-        As for :func:`particle_f1`.
-
-    Returns
-    -------
-    dict
-        ``pq``, ``sq``, ``rq``; ``sq`` is 0 where nothing was found.
-    """
-    matches = _all_matches(predicted, true, 0.5, minimum_px)
-    overlaps = np.concatenate([m.iou for m in matches]) if matches else np.empty(0)
-    lost = sum(len(m.missed) + len(m.invented) for m in matches)
-    if not len(overlaps):
-        return {"pq": float(lost == 0), "sq": float(lost == 0), "rq": float(lost == 0)}
-    sq, rq = float(overlaps.mean()), len(overlaps) / (len(overlaps) + lost / 2)
-    return {"pq": sq * rq, "sq": sq, "rq": rq}
 
 
 def separate(
@@ -367,3 +339,58 @@ def _crowded(labels: np.ndarray) -> set[int]:
         met = (one != other) & (one > 0) & (other > 0)
         found.update(one[met].tolist(), other[met].tolist())
     return found
+
+
+def segment(
+    network: nn.Module,
+    image: np.ndarray,
+    pixel_size_nm: float,
+    *,
+    prepare: Callable[[np.ndarray], Tensor] | None = None,
+    threshold: float = 0.5,
+    smallest_nm: float = 1.0,
+    tile: int = 512,
+    halo: int = 128,
+    device: str = "cpu",
+    progress: str | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn a raw micrograph into particles and their measures.
+
+    X-rays out, normalised, predicted, thresholded, touching particles
+    separated, measured.
+
+    Parameters
+    ----------
+    network
+        Trained on tiles of :func:`mchelpers.nanoparticles.tiles.cut`.
+    image
+        (H, W) detector counts.
+    pixel_size_nm
+        Edge of a pixel in nm.
+    prepare
+        What the network wants done to (1, H, W) normalised micrographs, e.g.
+        :func:`mchelpers.nanoparticles.network.prepare`; it gets the whole one, so
+        that tiles agree. None hands it over as it is.
+    threshold
+        Probability above which a pixel belongs to a particle.
+    smallest_nm
+        Diameter of the circle whose area a piece must have to be a particle.
+    tile, halo, device, progress
+        As for :func:`predict_whole`.
+
+    Returns
+    -------
+    labels : (H, W) int32
+    table : (N,) structured array
+        As from :func:`measure`.
+    """
+    from .tiles import normalise, remove_xrays
+
+    check_pixel_size_nm(pixel_size_nm)
+    clean = normalise(remove_xrays(image))
+    if prepare is not None:
+        clean = prepare(clean[None])[0]
+    probability = predict_whole(network, clean, tile, halo, device=device, progress=progress)
+    minimum_px = int(np.ceil(np.pi / 4 * (smallest_nm / pixel_size_nm) ** 2))
+    labels = separate(probability > threshold, minimum_px)
+    return labels, measure(labels, pixel_size_nm)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["correct_prevalence", "fault_slope", "prevalence_interval"]
+__all__ = ["correct_prevalence", "prevalence_interval"]
 
 
 def correct_prevalence(
@@ -128,35 +128,3 @@ def prevalence_interval(
     tail = 50 * (1 - level)
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)
-
-
-def fault_slope(diameter_nm: np.ndarray, fault: np.ndarray) -> float:
-    """How the odds of a fault grow with size: slope of a logistic regression, 1/nm.
-
-    Parameters
-    ----------
-    diameter_nm
-        (N,) float.
-    fault
-        (N,) bool.
-
-    Returns
-    -------
-    float
-        Change of the log odds per nm; NaN with fewer than three particles, of
-        one class only, or of one size only.
-
-    Notes
-    -----
-    A weak ridge (variance 10 of the slope) keeps the slope finite where few
-    particles happen to be sorted by size perfectly.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    diameter, fault = np.asarray(diameter_nm, float), np.asarray(fault, bool)
-    if len(diameter) != len(fault):
-        raise ValueError(f"{len(diameter)} diameters and {len(fault)} faults")
-    if len(diameter) < 3 or fault.all() or not fault.any() or np.ptp(diameter) == 0:
-        return float("nan")
-    model = LogisticRegression(C=10.0).fit((diameter - diameter.mean())[:, None], fault)
-    return float(model.coef_[0, 0])

@@ -26,7 +26,6 @@ __all__ = [
     "crop_regions",
     "empty_regions",
     "regions",
-    "tidy_mask",
     "truth_class",
 ]
 
@@ -67,37 +66,6 @@ class Region:
         return self.mask.shape
 
 
-def tidy_mask(
-    mask: np.ndarray, opening_px: int = 0, closing_px: int = 0, hull: bool = False
-) -> np.ndarray:
-    """Smooth the outlines of a mask; the study defines these steps and leaves them off.
-
-    Parameters
-    ----------
-    mask
-        (H, W) bool.
-    opening_px, closing_px
-        Radius of the disk that takes bridges and specks away, then of the one
-        that fills dents; 0 leaves the step out. The study's is 5.
-    hull
-        Fill each connected piece up to its convex outline.
-
-    Returns
-    -------
-    (H, W) bool
-    """
-    from skimage.morphology import closing, convex_hull_object, disk, opening
-
-    mask = check_mask(mask)
-    if opening_px:
-        mask = opening(mask, disk(opening_px))
-    if closing_px:
-        mask = closing(mask, disk(closing_px))
-    if hull and mask.any():
-        mask = convex_hull_object(mask)
-    return mask
-
-
 def regions(
     mask: np.ndarray, minimum_px: int = 200, sides: tuple[float, float] = (75, 250)
 ) -> list[Region]:
@@ -108,7 +76,7 @@ def regions(
     Parameters
     ----------
     mask
-        (H, W) bool; smooth it with :func:`tidy_mask` first if need be.
+        (H, W) bool.
     minimum_px
         Smallest area.
     sides

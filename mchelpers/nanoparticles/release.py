@@ -8,6 +8,7 @@ for it, and every stack against the layout that the study's code describes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from .tiles import Tiles
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["DOI", "FILES", "fetch_nanoparticles", "load_nanoparticle_stack"]
+__all__ = ["DOI", "FILES", "fetch_nanoparticles", "load_nanoparticle_stack", "real_tiles"]
 
 DOI = "10.5281/zenodo.3755011"
 FILES = ("Bal_MedFilt_AuCdSeDots_20190726_v2.h5", "Bal_MedFilt_AuCdSeDots_20190726_maps_v2.h5")
@@ -173,3 +174,10 @@ def load_nanoparticle_stack(images_h5: Path, maps_h5: Path) -> Tiles:
         pixel_size_nm=np.full(count, np.nan),
         kind="real",
     )
+
+
+def real_tiles() -> Tiles | None:
+    """Fetch and load the study's own tiles if ``MCHELPERS_REAL`` is 1; None if it is not."""
+    if os.environ.get("MCHELPERS_REAL") != "1":
+        return None
+    return load_nanoparticle_stack(*fetch_nanoparticles())

@@ -1,4 +1,4 @@
-"""Tiles of whole micrographs: cleaned, normalised, cut, and split as the nanoparticle study did.
+"""Tiles of whole micrographs: cleaned, normalised and cut as the nanoparticle study did.
 
 Source: Groschner et al., Microsc. Microanal. 27, 549 (2021), and the code that
 came with it. Taken apart in the chapter *Gold and cadmium selenide on carbon*.
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Tiles",
     "cut",
-    "grouped_split",
     "join",
     "normalise",
     "remove_xrays",
-    "study_split",
 ]
 
 KEEP = ("particles", "empty", "all")
@@ -197,7 +195,6 @@ def cut(
     micrographs: Iterable[ParticleMicrograph],
     size: int = 512,
     keep: str = "particles",
-    per_tile: bool = False,
 ) -> Tiles:
     """Clean and normalise whole micrographs, then cut them into tiles.
 
@@ -211,10 +208,6 @@ def cut(
     keep
         ``"particles"`` keeps tiles with at least one pixel of a particle, as
         the study did; ``"empty"`` the others; ``"all"`` both.
-    per_tile
-        Clean and scale each tile for itself, after cutting, as the study's
-        released code does; then a tile's grey levels no longer tell how bright
-        it is beside its neighbours.
 
     Returns
     -------
@@ -246,11 +239,11 @@ def cut(
     n = 0
     for micrograph, places in zip(micrographs, corners, strict=True):
         image = micrograph.image
-        if places and not per_tile:
+        if places:
             image = normalise(remove_xrays(image))
         for row, column in places:
             window = slice(row, row + size), slice(column, column + size)
-            images[n] = normalise(remove_xrays(image[window])) if per_tile else image[window]
+            images[n] = image[window]
             instances[n] = micrograph.instances[window]
             n += 1
     return Tiles(
@@ -301,50 +294,3 @@ def join(*tiles: Tiles) -> Tiles:
         kind="simulated" if any(t.kind == "simulated" for t in tiles) else "real",
         particles={name: p for t in tiles for name, p in t.particles.items()},
     )
-
-
-def study_split(tiles: Tiles, train: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split as the study does: the first tiles train, the rest test.
-
-    Parameters
-    ----------
-    tiles
-        In order of their micrographs.
-    train
-        Tiles to train on; the study's 129.
-
-    Returns
-    -------
-    train, test : (K,) and (N - K,) int
-        One micrograph may lie on both sides.
-
-    Raises
-    ------
-    ValueError
-        If one side would be empty.
-    """
-    if not 0 < train < len(tiles):
-        raise ValueError(f"{train} of {len(tiles)} tiles to train on leaves one side empty")
-    return np.arange(train), np.arange(train, len(tiles))
-
-
-def grouped_split(tiles: Tiles, train: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split as :func:`study_split`, but test only on micrographs that training never saw.
-
-    The test tiles are the same; training loses its tiles of the micrograph
-    that straddles the cut.
-
-    Returns
-    -------
-    train, test : int arrays
-
-    Raises
-    ------
-    ValueError
-        If one side would be empty.
-    """
-    before, test = study_split(tiles, train)
-    before = before[~np.isin(tiles.micrograph[before], tiles.micrograph[test])]
-    if not len(before):
-        raise ValueError("all training tiles share a micrograph with the test tiles")
-    return before, test

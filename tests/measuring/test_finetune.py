@@ -49,7 +49,7 @@ def test_a_network_is_trained_on_tested_and_measured_with(tmp_path, runs):
     first = find_network("graphene_hrtem", weights).sha256
     finetune.finetune(images, "graphene_hrtem", tmp_path, epochs=1, progress=False)
     assert find_network("graphene_hrtem", weights).sha256 != first  # not what was there before
-    with pytest.raises(ValueError, match="no network reads images of nanoparticles"):
+    with pytest.raises(ValueError, match="for graphene_hrtem, not for nanoparticles"):
         mchelpers.measure(images[0].pixels, "nanoparticles", 0.02, weights=weights)
     with pytest.raises(ValueError, match="no network reads images of afm_coverage"):
         mchelpers.measure(images[0].pixels, "afm_coverage", 1.0, weights=weights)

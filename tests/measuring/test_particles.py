@@ -1,9 +1,10 @@
-"""Nanoparticles: known disks of fringes."""
+"""Nanoparticles: known disks of fringes, with a network and without."""
 
 import numpy as np
 import pytest
 
 import mchelpers
+from mchelpers.measuring import one
 from mchelpers.measuring.shipped import NO_NETWORK
 
 
@@ -12,7 +13,12 @@ def disk(size, row, column, radius):
     return np.hypot(rows - row, columns - column) < radius
 
 
-def test_particles_are_sized_in_nanometres_and_those_at_the_border_left_out():
+@pytest.fixture
+def without_network(monkeypatch):
+    monkeypatch.setattr(one, "find_network", lambda study, weights: None)
+
+
+def test_particles_are_sized_in_nanometres_and_those_at_the_border_left_out(without_network):
     inside, cut = disk(400, 170, 180, 60), disk(400, 390, 60, 60)
     noise = np.random.default_rng(0).normal(size=(400, 400))
     fringes = np.cos(2 * np.pi * 0.085 * np.mgrid[:400, :400][0])

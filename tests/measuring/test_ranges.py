@@ -84,7 +84,14 @@ def test_a_scale_that_was_brought_to_the_network_s_is_no_fault(known, times, war
     assert bool(ranges.outside({"lattice_px": value}, known)) == warned
 
 
-def test_the_ranges_of_the_shipped_network_have_every_property():
-    kept = json.loads(ranges._file("graphene_hrtem").read_text())
-    assert kept["images"] == 131 and set(kept["ranges"]) == set(ranges.WORDS)
+@pytest.mark.parametrize(
+    ("study", "images", "others"),
+    [
+        ("graphene_hrtem", 131, {"pixel_nm"}),
+        ("nanoparticles", 108, {"lattice_px", "lattice_prominence"}),
+    ],
+)
+def test_the_ranges_of_a_shipped_network_have_every_property(study, images, others):
+    kept = json.loads(ranges._file(study).read_text())
+    assert kept["images"] == images and set(kept["ranges"]) == set(ranges.WORDS) - others
     assert all(low < high for low, high in kept["ranges"].values())

@@ -53,14 +53,6 @@ def test_the_envelope_is_bright_where_the_fringes_are():
     assert dice(crystallinity.fourier_mask(image, 0.07, 0.11), mask) > 0.85
 
 
-def test_the_best_ring_holds_the_lattice():
-    scenes = [scene(seed, period=11) for seed in (1, 2)]
-    images, masks = zip(*scenes)
-    ring, tried = crystallinity.best_annulus(images, np.stack(masks), (0.05, 1 / 11, 0.2), (0.02,))
-    assert ring[0] < 1 / 11 < ring[1]
-    assert len(tried) == 3 and tried[ring] == max(tried.values())
-
-
 @pytest.mark.parametrize("turn", [0.0, 0.7, np.pi / 2, 2.5])
 @pytest.mark.parametrize("period", [8.0, 14.0])
 def test_fringes_of_any_direction_are_found(turn, period):

@@ -120,15 +120,6 @@ def test_8bit():
     assert grey.tolist() == [[0, 128, 255]]
 
 
-def test_shuffled_split_has_the_study_s_shares():
-    train, validation, test = faults.shuffled_split(667)
-    assert (len(train), len(validation), len(test)) == (335, 166, 166)
-    assert np.array_equal(np.sort(np.concatenate([train, validation, test])), np.arange(667))
-    assert not np.array_equal(test, faults.shuffled_split(667, seed=1)[2])
-    with pytest.raises(ValueError, match="too few"):
-        faults.shuffled_split(3)
-
-
 def test_grouped_splits_keep_groups_together():
     groups = np.repeat(list("abcdefgh"), 5)
     splits = faults.grouped_splits(groups, repeats=4)

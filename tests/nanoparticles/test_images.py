@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from mchelpers.nanoparticles import images as nanoparticles
-from mchelpers.nanoparticles import particles
-from mchelpers.nanoparticles.images import AU, CDSE
+from mchelpers.nanoparticles import particles, scenes
+from mchelpers.nanoparticles.scenes import AU, CDSE
 
-SMALL = replace(CDSE, film=1.0, per_square_um=25000.0)
+SMALL = replace(CDSE, film=(1.0, 1.0), per_square_um=25000.0)
 
 
 def nearest(positions, other=None):
@@ -81,13 +81,13 @@ def test_a_viewable_particle_stands_on_its_rows_and_a_tilted_one_does_not():
 
 def one(seed=0, side=256, sample=SMALL):
     rng = np.random.default_rng(seed)
-    film, placed = nanoparticles.draw_sample(rng, sample, side)
-    return rng, film, placed, *nanoparticles.project(sample, placed, side)
+    film, placed = scenes.draw_sample(rng, sample, side)
+    return rng, film, placed, *scenes.project(sample, placed, side)
 
 
 def test_truth_is_measured_on_the_projection():
     checked, lone = 0, replace(SMALL, per_square_um=9000.0, diameters=(3.0, 3.5))
-    for seed in range(20):
+    for seed in range(40):
         _, _, placed, instances, found = one(seed, sample=lone)
         assert instances.max() == len(found) <= len(placed)
         for number, particle in enumerate(found, 1):
@@ -105,13 +105,13 @@ def test_truth_is_measured_on_the_projection():
 
 def test_another_film_leaves_the_particles_as_they_are():
     _, thin, _, _, a = one(4)
-    _, thick, _, _, b = one(4, sample=replace(SMALL, film=2.0))
+    _, thick, _, _, b = one(4, sample=replace(SMALL, film=(4.0, 4.0)))
     assert len(thick) > 1.5 * len(thin)
     assert [p.diameter_nm for p in a] == pytest.approx([p.diameter_nm for p in b])
 
 
 def test_fringes_stand_at_the_spacing_of_the_crystal():
-    sample = replace(SMALL, viewable=1.0, diameters=(5.0, 6.0), film=0.6)
+    sample = replace(SMALL, viewable=1.0, diameters=(5.0, 6.0), film=(0.6, 0.6))
     for seed in range(10):
         rng, film, placed, instances, found = one(seed, sample=sample)
         if found and found[0].shape == "wurtzite" and (instances > 0).mean() > 0.1:
@@ -160,6 +160,31 @@ def test_a_repeated_call_reads_and_a_longer_one_goes_on(tmp_path):
     assert (both[0].mask == (both[0].instances > 0)).all()
 
 
+def test_the_same_atoms_can_be_exposed_again_at_another_dose(tmp_path):
+    first = nanoparticles.particle_micrographs(SMALL, 1, 128, folder=tmp_path)
+    (short,) = nanoparticles.at_dose(first, SMALL, SMALL.dose / 4)
+    assert short.image.mean() == pytest.approx(first[0].image.mean() / 4, rel=0.05)
+    assert (short.instances == first[0].instances).all() and short.name == first[0].name
+
+
+def test_grain_grows_with_the_film_and_haze_takes_contrast_away():
+    def contrast(**changes):
+        bare = replace(CDSE, per_square_um=0.0, defocus=(20.0, 20.0), **changes)
+        film, _ = scenes.draw_sample(np.random.default_rng(1), bare, 128)
+        return nanoparticles.image_sample(np.random.default_rng(2), bare, film, [], 128).std()
+
+    thin, thick = contrast(film=(2.0, 2.0)), contrast(film=(8.0, 8.0))
+    assert thick > 1.5 * thin
+    assert contrast(film=(2.0, 2.0), elastic=1.0) == pytest.approx(2 * thin, rel=1e-3)
+
+
+def test_no_carbon_stands_inside_a_particle_and_a_shell_surrounds_it():
+    _, carbon, placed, _, _ = one(7)
+    atoms = np.concatenate([p.positions for p in placed])
+    distance = nearest(carbon, atoms)
+    assert distance.min() > 0.19 and (distance < SMALL.shell).sum() > 300
+
+
 @pytest.mark.parametrize("count, side", [(0, 256), (1, 64)])
 def test_what_cannot_be_simulated_is_refused(count, side):
     with pytest.raises(ValueError, match="count"):
@@ -169,5 +194,5 @@ def test_what_cannot_be_simulated_is_refused(count, side):
 @settings(max_examples=20)
 @given(st.floats(2.0, 8.0))
 def test_faults_grow_likelier_with_size(diameter):
-    chance = nanoparticles._fault_probability
+    chance = scenes._fault_probability
     assert 0.1 <= chance(diameter) <= chance(diameter + 0.5) <= 0.9

@@ -36,9 +36,17 @@ def small():
 
 def test_tiles_are_standardised_one_by_one(small):
     prepared = particle_network.prepare(100 * small.images + np.arange(6)[:, None, None])
-    assert prepared.shape == (6, 1, 64, 64) and prepared.dtype == torch.float32
-    assert torch.allclose(prepared.mean((1, 2, 3)), torch.zeros(6), atol=1e-4)
+    assert prepared.shape == (6, 2, 64, 64) and prepared.dtype == torch.float32
+    assert torch.allclose(prepared[:, 0].mean((1, 2)), torch.zeros(6), atol=1e-4)
     assert torch.allclose(prepared, particle_network.prepare(small.images), atol=1e-3)
+
+
+def test_the_lattice_map_beside_the_tile_is_high_where_fringes_are():
+    rows, columns = np.mgrid[:128, :128]
+    fringes = 3 * np.cos(2 * np.pi * 0.09 * rows) * (np.hypot(rows - 64, columns - 64) < 30)
+    tile = np.random.default_rng(0).normal(size=(128, 128)) + fringes
+    lattice = particle_network.prepare(tile[None])[0, 1]
+    assert lattice[54:74, 54:74].mean() > 1 + lattice[:16].mean()
 
 
 def test_uneven_light_is_taken_out_and_particles_stay():
@@ -51,7 +59,7 @@ def test_uneven_light_is_taken_out_and_particles_stay():
     film[90:210, 90:210] = False
     assert abs(flat[film].mean()) < 2e-3 and flat[film].std() < 0.012
     assert flat[100:200, 100:200].mean() == pytest.approx(-0.3, abs=0.01)
-    assert particle_network.prepare_whole(image[None]).shape == (1, 1, 512, 512)
+    assert particle_network.prepare_whole(image[None]).shape == (1, 2, 512, 512)
 
 
 @pytest.mark.parametrize("bad", [np.nan, 0.5])
@@ -72,7 +80,7 @@ def test_a_new_view_keeps_image_and_target_together():
 
 def test_the_network_gives_one_logit_a_pixel():
     network = particle_network.build(4, 5).eval()
-    assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 1, 64, 64)
+    assert network(torch.zeros(1, 2, 64, 64)).shape == (1, 1, 64, 64)
     assert models.count_parameters(particle_network.build()) > 65_002
 
 

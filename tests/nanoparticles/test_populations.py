@@ -45,10 +45,6 @@ def test_shifted_missed_and_invented_particles():
     scores = populations.particle_f1(predicted, true)
     assert (scores["tp"], scores["fp"], scores["fn"]) == (2, 1, 1)
     assert scores["f1"] == pytest.approx(2 / 3)
-    quality = populations.panoptic_quality(predicted, true)
-    assert quality["rq"] == pytest.approx(scores["f1"])
-    assert quality["sq"] == pytest.approx(found.iou.mean())
-    assert quality["pq"] == pytest.approx(found.iou.sum() / 3)
 
 
 def test_iou_is_that_of_areas():
@@ -89,8 +85,6 @@ def test_empty_images():
     assert populations.particle_f1(nothing, nothing)["f1"] == 1
     assert populations.particle_f1(nothing, something)["f1"] == 0
     assert populations.particle_f1(something, nothing)["precision"] == 0
-    assert populations.panoptic_quality(nothing, nothing)["pq"] == 1
-    assert populations.panoptic_quality(something, nothing)["pq"] == 0
 
 
 def test_counts_are_pooled_over_images_of_any_size():

@@ -86,19 +86,3 @@ def test_an_interval_needs_micrographs_and_particles():
 
 
 # ---- size and fault
-
-
-def test_the_slope_is_that_of_the_odds():
-    rng = np.random.default_rng(0)
-    size = rng.uniform(3, 6, 4000)
-    fault = rng.random(4000) < 1 / (1 + np.exp(-0.8 * (size - 4.5)))
-    assert prevalence.fault_slope(size, fault) == pytest.approx(0.8, abs=0.12)
-
-
-def test_no_slope_without_two_classes_and_sizes():
-    assert np.isnan(prevalence.fault_slope([3, 4, 5], [True] * 3))
-    assert np.isnan(prevalence.fault_slope([4, 4, 4], [True, False, True]))
-    assert np.isnan(prevalence.fault_slope([], []))
-    assert np.isfinite(prevalence.fault_slope([3, 4, 5, 6], [False, False, True, True]))
-    with pytest.raises(ValueError, match="diameters"):
-        prevalence.fault_slope([3, 4], [True])

@@ -68,18 +68,6 @@ def test_every_region_keeps_the_rules_and_covers_what_it_says(rectangles):
     assert not (total.astype(bool) & ~mask).any()
 
 
-def test_tidying_is_off_unless_asked_for():
-    mask = box((100, 100), (20, 20, 60, 60), (60, 38, 90, 40), (30, 55, 34, 60))
-    mask[40, 40] = False
-    assert np.array_equal(regions.tidy_mask(mask), mask)
-    assert not regions.tidy_mask(mask, opening_px=5)[80].any()  # the whisker goes
-    assert regions.tidy_mask(mask, closing_px=5)[40, 40]  # the hole is filled
-    dented = box((60, 60), (10, 10, 50, 20), (40, 10, 50, 50))
-    assert regions.tidy_mask(dented, hull=True)[35, 25]
-    nothing = np.zeros((20, 20), bool)
-    assert not regions.tidy_mask(nothing, 5, 5, True).any()
-
-
 def test_truth_names_what_the_region_holds():
     instances = np.zeros((100, 400), np.uint8)
     instances[:, :80], instances[:, 100:180], instances[:, 200:280] = 1, 2, 3

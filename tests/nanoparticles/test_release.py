@@ -155,6 +155,17 @@ def test_the_record_is_downloaded_by_its_doi(zenodo, files, tmp_path):
     assert len(stacks.load_nanoparticle_stack(*found)) == COUNT
 
 
+def test_real_tiles_come_only_when_asked_for(zenodo, files, tmp_path, monkeypatch):
+    """A chapter calls it: by default nothing is fetched, with MCHELPERS_REAL=1 the record is."""
+    monkeypatch.setenv("MCHELPERS_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("MCHELPERS_REAL", raising=False)
+    assert stacks.real_tiles() is None and not (tmp_path / "data").exists()
+    zenodo({f.name: f.read_bytes() for f in files})
+    monkeypatch.setenv("MCHELPERS_REAL", "1")
+    real = stacks.real_tiles()
+    assert len(real) == COUNT and real.kind == "real"
+
+
 def test_present_files_need_no_network(files, tmp_path, monkeypatch):
     monkeypatch.setenv("MCHELPERS_DATA", str(tmp_path))
     (tmp_path / "nanoparticles").mkdir()

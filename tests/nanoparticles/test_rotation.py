@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mchelpers import augment
-from mchelpers.nanoparticles.rotation import rotate_fill
+from mchelpers.nanoparticles.network import rotate_fill
 
 
 def generator(seed=0):

@@ -117,14 +117,6 @@ def test_no_particle_at_all():
     assert len(tiles.join(nothing, sequence([2]))) == 2
 
 
-def test_each_tile_can_be_scaled_for_itself():
-    shot = micrograph(marked=((5, 5), (40, 40)))
-    shot.image[32:] //= 2
-    whole, single = (tiles.cut([shot], 32, per_tile=p) for p in (False, True))
-    assert whole.images[0].min() > 0.2  # the darker half of the micrograph sets the black
-    assert (single.images.min((1, 2)) == 0).all() and (single.images.max((1, 2)) == 1).all()
-
-
 def test_bad_micrographs_are_refused():
     shot = micrograph()
     with pytest.raises(ValueError, match="its own name"):
@@ -180,35 +172,3 @@ def test_arrays_that_do_not_fit_are_refused():
         tiles.Tiles(**{**fields, "material": good.material[:1]})
     with pytest.raises(ValueError, match="side"):
         tiles.Tiles(**{**fields, "images": good.images[0]})
-
-
-def test_the_study_s_split_cuts_through_a_micrograph():
-    six = sequence([2, 3, 1])
-    train, test = tiles.study_split(six, 3)
-    assert train.tolist() == [0, 1, 2] and test.tolist() == [3, 4, 5]
-    grouped, same = tiles.grouped_split(six, 3)
-    assert grouped.tolist() == [0, 1] and same.tolist() == test.tolist()
-    assert tiles.grouped_split(six, 2)[0].tolist() == [0, 1]  # nothing straddles this cut
-
-
-@pytest.mark.parametrize("train", [0, 6, 9])
-def test_a_side_must_not_be_empty(train):
-    with pytest.raises(ValueError, match="empty"):
-        tiles.study_split(sequence([2, 3, 1]), train)
-
-
-def test_one_micrograph_cannot_be_grouped():
-    with pytest.raises(ValueError, match="share a micrograph"):
-        tiles.grouped_split(sequence([4]), 2)
-
-
-@given(counts=st.lists(st.integers(1, 4), min_size=2, max_size=5), share=st.floats(0.05, 0.95))
-@settings(max_examples=20, deadline=None)
-def test_grouped_sides_never_share_a_micrograph(counts, share):
-    cut = sequence(counts)
-    train = min(max(1, round(share * len(cut))), len(cut) - 1)
-    if train <= counts[0] and train != counts[0]:
-        return  # all of the training side would go
-    before, test = tiles.grouped_split(cut, train)
-    assert not set(cut.micrograph[before]) & set(cut.micrograph[test])
-    assert len(test) == len(cut) - train

@@ -1,6 +1,5 @@
 """From detector counts to a table, as the steps one by one give it."""
 
-import subprocess
 from contextlib import nullcontext
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from mchelpers import models, train
-from mchelpers.nanoparticles import populations, tiles, whole
+from mchelpers.nanoparticles import populations, tiles
 from mchelpers.whole import predict_whole
 
 
@@ -44,14 +43,14 @@ def micrograph():
 
 
 def test_from_raw_counts_to_a_table():
-    labels, table = whole.segment(Dark(), micrograph(), 0.1, tile=64, halo=32)
+    labels, table = populations.segment(Dark(), micrograph(), 0.1, tile=64, halo=32)
     assert labels.shape == (100, 150) and len(table) == 2
     inner = table[~table["touches_border"]]
     assert inner["diameter_nm"] == pytest.approx([2.4], rel=0.03)
-    none, _ = whole.segment(Dark(), micrograph(), 0.1, smallest_nm=5.0, tile=64, halo=32)
+    none, _ = populations.segment(Dark(), micrograph(), 0.1, smallest_nm=5.0, tile=64, halo=32)
     assert not none.any()
     with pytest.raises(ValueError, match="constant"):
-        whole.segment(Dark(), np.zeros((100, 150), np.uint16), 0.1)
+        populations.segment(Dark(), np.zeros((100, 150), np.uint16), 0.1)
 
 
 def test_the_steps_are_the_ones_of_training():
@@ -61,7 +60,7 @@ def test_the_steps_are_the_ones_of_training():
     )
     clean = tiles.normalise(tiles.remove_xrays(image))
     mask = predict_whole(net, clean, 64, 32) > 0.4
-    labels, _ = whole.segment(net, image, 0.1, threshold=0.4, tile=64, halo=32)
+    labels, _ = populations.segment(net, image, 0.1, threshold=0.4, tile=64, halo=32)
     np.testing.assert_array_equal(labels, populations.separate(mask, 79))  # pi / 4 * 10**2
 
 
@@ -73,25 +72,6 @@ def test_what_the_network_wants_is_done_to_the_whole():
         given.append(images.shape)
         return torch.from_numpy(1 - images)[:, None]
 
-    labels, _ = whole.segment(Dark(), micrograph(), 0.1, prepare=prepare, tile=64, halo=32)
+    labels, _ = populations.segment(Dark(), micrograph(), 0.1, prepare=prepare, tile=64, halo=32)
     assert given == [(1, 100, 150)]
     assert labels[5, 5] and not labels[50, 60]
-
-
-def test_in_a_process_of_its_own():
-    net = torch.nn.Conv2d(1, 2, 1)
-    with torch.no_grad():
-        net.weight.copy_(torch.tensor([50.0, -50.0]).reshape(2, 1, 1, 1))
-        net.bias.copy_(torch.tensor([-25.0, 25.0]))
-    labels, table, cost = whole.in_own_process(net, micrograph(), 0.1, tile=64, halo=32)
-    here, _ = whole.segment(net, micrograph(), 0.1, tile=64, halo=32)
-    np.testing.assert_array_equal(labels, here)
-    assert len(table) == 2 and table.dtype == populations.COLUMNS
-    assert cost["seconds"] > 0 and 50 < cost["peak_memory_mb"] < 4000
-
-
-def test_a_failed_process_says_why(monkeypatch):
-    failed = subprocess.CompletedProcess([], 1, "", "ValueError: the micrograph is constant")
-    monkeypatch.setattr(whole.subprocess, "run", lambda *args, **options: failed)
-    with pytest.raises(RuntimeError, match="constant"):
-        whole.in_own_process(torch.nn.Conv2d(1, 2, 1), np.zeros((64, 64), np.uint16), 0.1)
