@@ -98,10 +98,8 @@ def _history(chapter: Chapter, record: dict, claimed: set[str]) -> list[dict]:
         old = load_record(chapter) or {}
     except ValueError:
         old = {}  # damaged: this execution mends it
-    before, now = (
-        {key: result["mean"] for key, result in made.get("results", {}).items()}
-        for made in (old, record)
-    )
+    means = [{k: r["mean"] for k, r in m.get("results", {}).items()} for m in (old, record)]
+    before, now = means
     name = chapter.name.partition("/")[2]
     moved = {
         key: [before[key], now[key]]

@@ -11,13 +11,15 @@ from __future__ import annotations
 import copy
 import posixpath
 import re
+from base64 import b64decode
 from functools import cached_property
 from itertools import count
+from pathlib import Path
 
 from ..record.chapter import Chapter, cell_hashes, chapters, read_page
 from .references import References
 
-__all__ = ["dump", "glued", "merged", "plain", "render"]
+__all__ = ["dump", "glued", "lay_figures", "merged", "plain", "render"]
 
 GLUE = "application/papermill.record/text/plain"
 ADMONITIONS = "admonition attention caution danger error hint important note seealso tip warning"
@@ -79,6 +81,16 @@ def glued(notebook) -> dict[str, str]:
     return {
         o.metadata["scrapbook"]["name"]: o.data[GLUE] for o in outputs if GLUE in o.get("data", {})
     }
+
+
+def lay_figures(notebook, folder: Path) -> None:
+    """Write each labelled figure as ``<label>.png``, so that other pages can show it too."""
+    for cell in notebook.cells:
+        label = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        for output in cell.get("outputs", []) if label else ():
+            if "image/png" in output.get("data", {}):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{label}.png").write_bytes(b64decode(output.data["image/png"]))
 
 
 def render(chapter: Chapter) -> str:
