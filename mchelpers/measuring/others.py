@@ -35,8 +35,9 @@ def measure_film(pixels: np.ndarray, ruler: Ruler, z_unit: str | None = None) ->
 
     raw = as_grey(pixels)
     level, mask = raw, np.zeros(raw.shape, bool)
-    for _ in range(3 if z_unit == "nm" else 0):  # level on what is not film, again
-        level = flatten(raw, 1, ~mask if mask.any() else None)
+    for _ in range(10 if z_unit == "nm" else 0):  # the film's step is no slope of the scanner
+        above = mask * (np.median(level[mask]) - np.median(level[~mask])) if mask.any() else 0.0
+        level = flatten(raw - above, 1) + above
         mask = level > threshold_otsu(level)
     mask = level > threshold_otsu(level)
     warnings, step = [], math.nan
