@@ -1,6 +1,7 @@
-"""Turn int8 files of COCO-trained networks into starts for trainings, as the book ships them.
+"""Turn int8 files of COCO-trained networks into starts for trainings.
 
-``python tools/coco_start.py [yolo11n]`` writes ``weights/yolo11n-coco-start.safetensors``.
+``python tools/coco_start.py [yolo11n]`` writes ``yolo11n-coco-start.safetensors`` into the run
+folder, where :func:`mchelpers.tmd_optical.transfer.coco_start` finds it.
 
 The files were made for microcontrollers and are public on GitHub
 (``stm32-hotspot/ultralytics``, AGPL-3.0 as all of Ultralytics; ``mchelpers/registry.csv`` has
@@ -24,6 +25,7 @@ from torch import nn
 from mchelpers.downloads import fetch
 from mchelpers.kept import half, save_tensors
 from mchelpers.tmd_optical.yolo import ultralytics, untrained
+from mchelpers.train import run_folder
 
 INT8 = {
     "yolov8n": ("weights/yolov8n_320_quant_pc_ii_seg_coco-st.tflite", 320),
@@ -239,7 +241,7 @@ def put_back_norms(model: nn.Module, images: torch.Tensor) -> None:
 
 
 def make_start(network: str, target: Path) -> Path:
-    """Write the start of a network that the book ships: converted, and rounded to 16 bits."""
+    """Write the start of a network: converted, and rounded to 16 bits."""
     path, side = INT8[network]
     model, random = from_int8(network, fetch(path), side)
     put_back_norms(model, photographs(side))
@@ -252,6 +254,5 @@ def make_start(network: str, target: Path) -> Path:
 
 
 if __name__ == "__main__":
-    folder = Path(__file__).parents[1] / "weights"
     for name in sys.argv[1:] or ["yolo11n"]:
-        print(make_start(name, folder / f"{name}-coco-start.safetensors"))
+        print(make_start(name, run_folder() / f"{name}-coco-start.safetensors"))

@@ -60,8 +60,8 @@ def coco_start(network: str = "yolo11n") -> Path:
     """Find weights that learned COCO's photographs, to begin a training from.
 
     Ultralytics' own file comes first. Where it is not in the data folder and cannot be
-    downloaded, the start that ships with the book is taken: the same network, whose weights
-    were once rounded to 8 bits (``tools/coco_start.py`` made it).
+    downloaded, the start in the run folder is taken that ``tools/coco_start.py`` makes of a
+    registered file: the same network, whose weights were once rounded to 8 bits.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def coco_start(network: str = "yolo11n") -> Path:
         unpickled from it.
     """
     from ..downloads import DataError, fetch
-    from ..kept import find_file, save_tensors
+    from ..kept import save_tensors
     from ..train import run_folder
     from .yolo import ultralytics
 
@@ -92,9 +92,9 @@ def coco_start(network: str = "yolo11n") -> Path:
     try:
         checkpoint = fetch(name, files={name: (None, 0, _ASSETS + f"{network}-seg.pt")})
     except DataError:
-        if not (shipped := find_file(f"{network}-coco-start.safetensors")).exists():
+        if not (converted := run_folder() / f"{network}-coco-start.safetensors").exists():
             raise
-        return shipped
+        return converted
     tasks = ultralytics().nn.tasks
     try:
         kept = tasks.torch_safe_load(checkpoint.resolve(), safe_only=True)[0]
