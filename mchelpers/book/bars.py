@@ -9,7 +9,7 @@ __all__ = ["bars_to_text"]
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
-PREFIX = "IPY_MODEL_"
+PREFIX, RICH = "IPY_MODEL_", "OutputModel"  # the package rich draws its bars as text in one
 # What tqdm writes left and right of a bar: "train:  40%" and "2/5 [00:03<00:04, 1.50fold/s]".
 LEFT = re.compile(r"(?:(?P<name>.*): )? *(?P<percent>\d+)%")
 RIGHT = re.compile(
@@ -50,12 +50,13 @@ def _children(state: dict, name: str) -> list[str]:
 
 
 def _is_bar(state: dict, name: str) -> bool:
-    return "FloatProgressModel" in [state[c]["model_name"] for c in _children(state, name)]
+    kinds = [state[c]["model_name"] for c in _children(state, name)]
+    return "FloatProgressModel" in kinds or state[name]["model_name"] == RICH
 
 
 def _is_hidden(state: dict, name: str) -> bool:
     layout = state[name]["state"]["layout"].removeprefix(PREFIX)
-    return state[layout]["state"]["visibility"] == "hidden"
+    return state[name]["model_name"] == RICH or state[layout]["state"]["visibility"] == "hidden"
 
 
 def _labels(state: dict, name: str) -> tuple[str, str]:

@@ -98,8 +98,7 @@ def _history(chapter: Chapter, record: dict, claimed: set[str]) -> list[dict]:
         old = load_record(chapter) or {}
     except ValueError:
         old = {}  # damaged: this execution mends it
-    means = [{k: r["mean"] for k, r in m.get("results", {}).items()} for m in (old, record)]
-    before, now = means
+    before, now = ({k: r["mean"] for k, r in m.get("results", {}).items()} for m in (old, record))
     name = chapter.name.partition("/")[2]
     moved = {
         key: [before[key], now[key]]

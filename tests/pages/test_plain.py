@@ -342,6 +342,17 @@ def test_bars_join_what_was_printed_and_hidden_ones_leave_nothing():
     assert again == notebook
 
 
+def test_a_bar_of_rich_leaves_nothing():
+    layout = {"model_name": "LayoutModel", "state": {"visibility": None}}
+    content = {"layout": "IPY_MODEL_look", "outputs": []}
+    state = {"rich": {"model_name": "OutputModel", "state": content}, "look": layout}
+    view = new_output("display_data", {VIEW: {"model_id": "rich"}, "text/plain": "Output()"})
+    notebook = with_state([view, glue("k", 1.0)], state)
+    bars_to_text(notebook)
+    assert len(notebook.cells[0].outputs) == 1
+    assert "widgets" not in notebook.metadata
+
+
 def test_a_slider_keeps_its_state_and_bars_leave_it():
     state = {
         "slider": {"model_name": "VBoxModel", "state": {"children": [], "layout": "IPY_MODEL_l"}},
