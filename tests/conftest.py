@@ -147,6 +147,12 @@ def make_book(root: Path) -> Path:
     return root
 
 
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Compute as on a processor without bfloat16: to the last digits that other engines give."""
+    monkeypatch.setattr("mchelpers.train._is_fast_at_bfloat16", lambda device: False)
+
+
 @pytest.fixture(scope="session")
 def executed(tmp_path_factory):
     """Return the root of a tiny book that was really executed once."""

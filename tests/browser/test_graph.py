@@ -16,7 +16,7 @@ from mchelpers.measuring import graphene
 from mchelpers.measuring.shipped import find_network
 from mchelpers.models import UNet
 
-pytestmark = needs("onnx", "onnxruntime")
+pytestmark = [needs("onnx", "onnxruntime"), pytest.mark.usefixtures("in_float32")]
 LIGHT = np.linspace(0.3, 1.5, 240)[None]
 MOST_UNEVEN = find_network("graphene_hrtem").ranges["unevenness"][1]
 

@@ -31,6 +31,7 @@ from mchelpers.measuring.shipped import find_network
 
 pytestmark = [
     needs("onnx", "tornado", "myst_parser", "sphinx_design"),
+    pytest.mark.usefixtures("in_float32"),
     pytest.mark.skipif(
         find_chromium() is None, reason="no Chromium here: the page needs a browser"
     ),
