@@ -8,9 +8,24 @@ from pathlib import Path
 from ..record.chapter import chapters, load_record
 from .verdicts import table
 
-__all__ = ["data_page"]
+__all__ = ["around", "data_page"]
 
 BEGIN, END = "<!-- data:begin -->", "<!-- data:end -->"
+
+
+def around(page: Path, begin: str, end: str) -> tuple[str, str]:
+    """Cut a page at its marks: what stands before the text that is made, and what after it.
+
+    Raises
+    ------
+    ValueError
+        If the page lacks a mark.
+    """
+    before, mark, rest = page.read_text(encoding="utf-8").partition(f"{begin}\n")
+    _, last, after = rest.partition(end)
+    if not mark or not last:
+        raise ValueError(f"book/start/{page.name} needs a line {begin} and a line {end} below it")
+    return before + mark, last + after
 
 
 def data_page(root: Path) -> dict[Path, str]:
@@ -24,12 +39,8 @@ def data_page(root: Path) -> dict[Path, str]:
     page = root / "book" / "start" / "data.md"
     if not page.exists():  # a book without one
         return {}
-    text = page.read_text(encoding="utf-8")
-    before, mark, rest = text.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"book/start/data.md needs a line {BEGIN} and a line {END} below it")
-    return {page: f"{before}{BEGIN}\n{_registered(root)}\n{_used(root)}{END}{after}"}
+    before, after = around(page, BEGIN, END)
+    return {page: f"{before}{_registered(root)}\n{_used(root)}{after}"}
 
 
 def _registered(root: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..record.chapter import Chapter, load_record
 from ..record.files import write_atomically
 from ..record.schema import first_fault
+from .cards import around
 
 __all__ = ["check_weights", "ship", "weights_page"]
 
@@ -120,16 +121,12 @@ def weights_page(root: Path) -> dict[Path, str]:
     page = root / "book" / "start" / "weights.md"
     if not page.exists():  # a book without one
         return {}
-    text = page.read_text(encoding="utf-8")
-    before, mark, rest = text.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"book/start/weights.md needs a line {BEGIN} and a line {END} below it")
+    before, after = around(page, BEGIN, END)
     cards = _cards(root)
     told = [_told(root, f, cards[f.name]) for f in _files(root) if f.name in cards]
     total = sum(f.stat().st_size for f in _files(root)) / 1e6
     table = f"{len(told)} of them, {total:.1f} MB in all.\n" if told else "None yet.\n"
-    return {page: f"{before}{BEGIN}\n" + "\n".join([table, *told]) + f"{END}{after}"}
+    return {page: before + "\n".join([table, *told]) + after}
 
 
 def _told(root: Path, file: Path, card: dict) -> str:
