@@ -47,7 +47,7 @@ check: $(READY) ## style, and each page against its record and the claims
 
 test: check ## unit tests, every chapter at the smoke tier, the strict build, its pages in a browser: what CI runs
 	$(BIN)/python -m pytest -q -n 2 tests --ignore tests/browser
-	MCHELPERS_TIER=smoke MCHELPERS_RUNS=$$(mktemp -d) $(BIN)/python -m pytest -v --nbmake --nbmake-timeout=300 book
+	MCHELPERS_TIER=smoke MCHELPERS_RUNS=$$(mktemp -d) $(BIN)/python -m pytest -v -n 2 --nbmake --nbmake-timeout=300 book
 	$(BIN)/python -m mchelpers book
 	MCHELPERS_SITE=_build/html $(BIN)/python -m pytest -q -n 2 tests/browser
 
