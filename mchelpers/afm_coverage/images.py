@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import check_mask
 from ..simulate.cache import finished_files, save_arrays
 from . import growth
 from .export import COLOURS, export_page, write_tiff
@@ -28,6 +29,7 @@ __all__ = [
     "export_tiff",
     "feel",
     "flatten",
+    "level",
     "record",
     "show_range",
 ]
@@ -144,7 +146,7 @@ def feel(surface: np.ndarray, pixel_nm: float, radius_nm: float) -> np.ndarray:
     return felt
 
 
-def flatten(height: np.ndarray, order: int, keep: np.ndarray | None = None) -> np.ndarray:
+def flatten(height: np.ndarray, order: int) -> np.ndarray:
     """Take a polynomial from each line, as AFM software does.
 
     Parameters
@@ -153,14 +155,11 @@ def flatten(height: np.ndarray, order: int, keep: np.ndarray | None = None) -> n
         (H, W) float, nm; lines are rows.
     order
         Degree of the polynomial: 0 takes the mean of each line.
-    keep
-        (H, W) bool, pixels to fit to; others are left out of the fit but not
-        of the result. By default all.
 
     Returns
     -------
     (H, W) float32
-        Mean 0 over the pixels of the fit, in lines that have any.
+        Every line has mean 0.
 
     Raises
     ------
@@ -172,23 +171,44 @@ def flatten(height: np.ndarray, order: int, keep: np.ndarray | None = None) -> n
         raise ValueError(f"order must be 0..{height.shape[1] - 1}, got {order}")
     basis = np.polynomial.legendre.legvander(np.linspace(-1, 1, height.shape[1]), order)
     basis = basis.astype(np.float32)  # (W, order + 1)
-    if keep is None:
-        return height - (height @ np.linalg.pinv(basis).T) @ basis.T
-    weight = keep + np.float32(1e-3)  # a line without such a pixel is fitted whole
-    normal = np.einsum("hw,wi,wj->hij", weight, basis, basis, optimize=True)
-    right = (weight * height) @ basis
-    return height - np.linalg.solve(normal, right[..., None])[..., 0] @ basis.T
+    return height - (height @ np.linalg.pinv(basis).T) @ basis.T
+
+
+def level(height: np.ndarray, order: int, film: np.ndarray) -> np.ndarray:
+    """Flatten the substrate: what the film adds to its height is left out of the fit.
+
+    All of a line counts, its film one layer lower, so that a line without any
+    bare substrate is brought to the height of its neighbours.
+
+    Parameters
+    ----------
+    height, order
+        As for :func:`flatten`.
+    film
+        (H, W) bool, True on the film.
+
+    Returns
+    -------
+    (H, W) float32
+        The substrate has mean 0 in every line.
+    """
+    above = growth.LAYER_NM * check_mask(film, "film", np.shape(height)).astype(np.float32)
+    return flatten(height - above, order) + above
 
 
 def record(
-    rng: np.random.Generator, surface: np.ndarray, pixel_nm: float, native: int = 1
+    rng: np.random.Generator,
+    surface: np.ndarray,
+    pixel_nm: float,
+    native: int = 1,
+    film: np.ndarray | None = None,
 ) -> np.ndarray:
     """Scan a surface line by line and flatten it, with all that goes wrong.
 
     Tip, sampling, lag of the feedback, drift along each line, offsets between
     lines, bow of the scanner, scars, noise; then a plane is taken away, and a
-    polynomial from each line: sometimes after leaving out what stands high,
-    sometimes without, so that lines with much film come out too low.
+    polynomial from each line: of the substrate by a careful operator, else of the
+    whole line, so that lines with much film come out too low.
 
     Parameters
     ----------
@@ -201,6 +221,8 @@ def record(
     native
         Every how many pixels the instrument took a reading; between them is
         interpolated.
+    film
+        (H, W) bool, what a careful operator leaves out of the fit; None leaves in all.
 
     Returns
     -------
@@ -229,16 +251,10 @@ def record(
     raw += rng.normal(0, 0.5) * u**2 + rng.normal(0, 0.5) * v**2 + rng.normal(0, 0.3) * u * v
     raw = _scar(rng, raw.astype(np.float32))
 
+    raw -= u * ((raw * u).mean() / (u**2).mean())  # of the plane, lines lose the rest anyway
     order = int(rng.choice(4, p=(0.1, 0.45, 0.3, 0.15)))
-    plane = np.stack([np.ones(raw.size), *(np.broadcast_to(w, raw.shape).ravel() for w in (u, v))])
-    level = raw - (np.linalg.lstsq(plane.T, raw.ravel())[0] @ plane).reshape(raw.shape)
-    height = flatten(level, order)
-    if rng.random() < 0.5:  # a careful operator leaves out what stands high
-        keep = height < np.median(height) + 0.1
-        for _ in range(2):
-            height = flatten(level, order, keep)
-            low, high = height[keep].mean(), height[~keep].mean()
-            keep = height < (low + high) / 2
+    careful = film is not None and rng.random() < 0.5
+    height = level(raw, order, film[::native, ::native]) if careful else flatten(raw, order)
     if native > 1:
         grid = np.meshgrid(*(np.arange(n) / native for n in surface.shape), indexing="ij")
         height = map_coordinates(height, grid, order=1, mode="nearest")
@@ -306,7 +322,7 @@ def _make(seed: int, short_side: int, number: int, shot: int, file: Path) -> Non
     position = "edge" if shot % 2 else "centre"
     pixel = 1000 * scan / long_side
     film = growth.grow(rng, sample, (short_side, long_side), pixel, position)
-    height = record(rng, film.height, pixel, native=2 if rng.random() < 0.25 else 1)
+    height = record(rng, film.height, pixel, 2 if rng.random() < 0.25 else 1, film.mask)
     about = {
         "name": f"{sample.name}_{position}_{shot}",
         "sample": sample.name,

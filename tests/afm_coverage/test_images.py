@@ -128,16 +128,31 @@ def test_flattening_removes_its_polynomial_from_every_line(order):
     u = np.linspace(-1, 1, 80)
     lines = sum(rng.normal(size=(9, 1)) * u**k for k in range(order + 1))
     np.testing.assert_allclose(afm.flatten(lines, order), 0, atol=1e-4)
-    np.testing.assert_allclose(afm.flatten(lines + 3, order, np.ones((9, 80), bool)), 0, atol=1e-3)
 
 
-def test_flattening_lowers_lines_with_film_unless_it_is_left_out():
+def test_flattening_lowers_lines_with_film_and_levelling_does_not():
     height = np.zeros((10, 100), np.float32)
-    height[5, :60] = 0.7
+    film = np.zeros(height.shape, bool)
+    film[5, :60] = film[6] = True  # a line with much film, and one with nothing else
+    height[film] = growth.LAYER_NM
     assert afm.flatten(height, 0)[5, 80] == pytest.approx(-0.42, abs=1e-3)
-    assert afm.flatten(height, 0, height < 0.3)[5, 80] == pytest.approx(0, abs=2e-3)
+    assert afm.flatten(height, 0)[6, 80] == pytest.approx(0, abs=1e-3)  # as if it were bare
+    np.testing.assert_allclose(afm.level(height, 1, film), height, atol=1e-5)
     with pytest.raises(ValueError, match="order"):
         afm.flatten(height, 100)
+    with pytest.raises(ValueError, match="shape"):
+        afm.level(height, 1, film[:5])
+
+
+def test_a_careful_operator_s_substrate_is_flatter_at_any_coverage():
+    rng = np.random.default_rng(3)
+    height = growth.rough_surface(rng, (96, 128), 12)
+    for share in (0.2, 0.5, 0.8, 0.97):
+        film = height < np.quantile(height, share)
+        lines = growth.LAYER_NM * film + rng.normal(0, 1, (96, 1)) + np.linspace(0, 3, 128)
+        careful, careless = afm.level(lines, 1, film), afm.flatten(lines, 1)
+        assert careful[~film].std() < 1e-3 < careless[~film].std()
+        assert careful[film].mean() - careful[~film].mean() == pytest.approx(0.7, abs=1e-3)
 
 
 def test_recording_keeps_the_shape_and_most_of_the_contrast():
