@@ -71,7 +71,6 @@ MODULES = {
     "tiling": "afm_coverage.whole",
     "tmd": "tmd_optical.tasks",
     "transfer": "tmd_optical.transfer",
-    "tuning": "afm_coverage.tuning",
     "weights": "kept",
     "wse2": "afm_coverage.release",
     "yolo": "tmd_optical.yolo",

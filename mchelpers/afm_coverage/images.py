@@ -16,24 +16,30 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import check_mask
 from ..simulate.cache import finished_files, save_arrays
 from . import growth
 from .export import COLOURS, export_page, write_tiff
-from .labels import luminance
+from .labels import hand_threshold, luminance
 
 __all__ = [
     "AfmMicrograph",
     "AfmSet",
+    "Instrument",
     "afm_micrographs",
+    "draw_instrument",
     "export_tiff",
     "feel",
     "flatten",
+    "level",
     "record",
+    "round_range",
     "show_range",
 ]
 
 _SCANS_UM = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
 _LONG_SIDES = (512, 512, 905, 933, 1024, 1028, 1551)  # of images whose short side is 512
+_HALF_RANGES_NM = (1.0, 1.5, 2.5, 5.0, 10.0)  # of heights that are shown
 _PER_SAMPLE = (4, 3, 6, 4)  # images of one sample after the other: 221 of 52
 
 
@@ -82,6 +88,11 @@ class AfmMicrograph:
     def coverage(self) -> float:
         """Share of the frame that WSe2 covers, exact."""
         return float(self.mask.mean())
+
+    def label(self) -> np.ndarray:
+        """Return the mask that a hand would make of the picture by one lightness, (H, W) bool."""
+        light = self.lightness()
+        return light > hand_threshold(light, self.mask)
 
     def _levels(self) -> np.ndarray:
         low, high = self.range_nm
@@ -144,7 +155,7 @@ def feel(surface: np.ndarray, pixel_nm: float, radius_nm: float) -> np.ndarray:
     return felt
 
 
-def flatten(height: np.ndarray, order: int, keep: np.ndarray | None = None) -> np.ndarray:
+def flatten(height: np.ndarray, order: int) -> np.ndarray:
     """Take a polynomial from each line, as AFM software does.
 
     Parameters
@@ -153,14 +164,11 @@ def flatten(height: np.ndarray, order: int, keep: np.ndarray | None = None) -> n
         (H, W) float, nm; lines are rows.
     order
         Degree of the polynomial: 0 takes the mean of each line.
-    keep
-        (H, W) bool, pixels to fit to; others are left out of the fit but not
-        of the result. By default all.
 
     Returns
     -------
     (H, W) float32
-        Mean 0 over the pixels of the fit, in lines that have any.
+        Every line has mean 0.
 
     Raises
     ------
@@ -172,23 +180,103 @@ def flatten(height: np.ndarray, order: int, keep: np.ndarray | None = None) -> n
         raise ValueError(f"order must be 0..{height.shape[1] - 1}, got {order}")
     basis = np.polynomial.legendre.legvander(np.linspace(-1, 1, height.shape[1]), order)
     basis = basis.astype(np.float32)  # (W, order + 1)
-    if keep is None:
-        return height - (height @ np.linalg.pinv(basis).T) @ basis.T
-    weight = keep + np.float32(1e-3)  # a line without such a pixel is fitted whole
-    normal = np.einsum("hw,wi,wj->hij", weight, basis, basis, optimize=True)
-    right = (weight * height) @ basis
-    return height - np.linalg.solve(normal, right[..., None])[..., 0] @ basis.T
+    return height - (height @ np.linalg.pinv(basis).T) @ basis.T
+
+
+def level(height: np.ndarray, order: int, film: np.ndarray) -> np.ndarray:
+    """Flatten the substrate: what the film adds to its height is left out of the fit.
+
+    All of a line counts, its film one layer lower, so that a line without any
+    bare substrate is brought to the height of its neighbours.
+
+    Parameters
+    ----------
+    height, order
+        As for :func:`flatten`.
+    film
+        (H, W) bool, True on the film.
+
+    Returns
+    -------
+    (H, W) float32
+        The substrate has mean 0 in every line.
+    """
+    above = growth.LAYER_NM * check_mask(film, "film", np.shape(height)).astype(np.float32)
+    return flatten(height - above, order) + above
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """How a surface is scanned, levelled and shown: a microscope and whoever sits at it.
+
+    Attributes
+    ----------
+    tip_nm
+        Radius of the tip.
+    broken_nm
+        Radius after it broke somewhere on the way; 0 if it did not.
+    native
+        Every how many pixels a reading was taken; between them is interpolated.
+    lag
+        Share of the last reading in the next one.
+    noise_nm, drift_nm
+        White noise, and 1/f noise along each line (sd).
+    bow_nm
+        Height of the scanner's bow (sd).
+    scars
+        Stumbles of the tip per 512 lines.
+    order
+        Of the polynomial that is taken from each line.
+    careful
+        The film is left out when the lines are levelled.
+    round_range
+        Heights are shown in the smallest round range about the mean that holds
+        nearly all of them; else as :func:`show_range` draws.
+    """
+
+    tip_nm: float = 8.0
+    broken_nm: float = 0.0
+    native: int = 1
+    lag: float = 0.1
+    noise_nm: float = 0.04
+    drift_nm: float = 0.03
+    bow_nm: float = 0.1
+    scars: float = 0.5
+    order: int = 1
+    careful: bool = True
+    round_range: bool = True
+
+
+def draw_instrument(rng: np.random.Generator) -> Instrument:
+    """Draw an instrument and its operator as one meets them, good and bad."""
+    return Instrument(
+        tip_nm=rng.uniform(3, 20),
+        broken_nm=rng.uniform(30, 80) if rng.random() < 0.1 else 0.0,
+        native=2 if rng.random() < 0.25 else 1,
+        lag=rng.uniform(0, 0.45),
+        noise_nm=rng.uniform(0.02, 0.09),
+        drift_nm=rng.uniform(0.02, 0.12),
+        bow_nm=0.5,
+        scars=rng.choice([0.0, 2.0, 8.0]),
+        order=int(rng.choice(4, p=(0.1, 0.45, 0.3, 0.15))),
+        careful=rng.random() < 0.5,
+        round_range=False,
+    )
 
 
 def record(
-    rng: np.random.Generator, surface: np.ndarray, pixel_nm: float, native: int = 1
+    rng: np.random.Generator,
+    surface: np.ndarray,
+    pixel_nm: float,
+    instrument: Instrument | None = None,
+    film: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Scan a surface line by line and flatten it, with all that goes wrong.
+    """Scan a surface line by line and level it, with all that goes wrong.
 
     Tip, sampling, lag of the feedback, drift along each line, offsets between
     lines, bow of the scanner, scars, noise; then a plane is taken away, and a
-    polynomial from each line: sometimes after leaving out what stands high,
-    sometimes without, so that lines with much film come out too low.
+    polynomial from each line: of the substrate by a careful operator, else of
+    the whole line, so that lines with much film come out too low.
 
     Parameters
     ----------
@@ -198,47 +286,46 @@ def record(
         (H, W) float32, nm.
     pixel_nm
         Edge of a pixel.
-    native
-        Every how many pixels the instrument took a reading; between them is
-        interpolated.
+    instrument
+        What scans it; by default :class:`Instrument` as it stands.
+    film
+        (H, W) bool, what a careful operator leaves out of the fit.
 
     Returns
     -------
     (H, W) float32
-        Height in nm, zero somewhere near the mean.
+        Height in nm, mean 0.
     """
     from scipy.ndimage import map_coordinates
     from scipy.signal import lfilter
 
-    felt = feel(surface, pixel_nm, rng.uniform(3, 20))
-    if rng.random() < 0.1:  # the tip breaks somewhere on the way
-        felt = np.where(
-            np.arange(len(felt))[:, None] < rng.integers(len(felt)),
-            felt,
-            feel(surface, pixel_nm, rng.uniform(30, 80)),
-        )
+    instrument = instrument or Instrument()
+    felt = feel(surface, pixel_nm, instrument.tip_nm)
+    if instrument.broken_nm:
+        whole = np.arange(len(felt))[:, None] < rng.integers(len(felt))
+        felt = np.where(whole, felt, feel(surface, pixel_nm, instrument.broken_nm))
+    native, lag = instrument.native, instrument.lag
     raw = felt[::native, ::native]
-    lag = rng.uniform(0, 0.45)
     raw = lfilter([1 - lag], [1, -lag], raw, axis=1, zi=lag * raw[:, :1])[0]
     rows, columns = raw.shape
-    raw = raw + rng.uniform(0.02, 0.09) * rng.standard_normal((rows, columns), np.float32)
-    raw += rng.uniform(0.02, 0.12) * _drift(rng, rows, columns)
+    raw = raw + instrument.noise_nm * rng.standard_normal((rows, columns), np.float32)
+    raw += instrument.drift_nm * _drift(rng, rows, columns)
     raw += np.cumsum(rng.normal(0, 0.1, (rows, 1)), 0) + rng.normal(0, 0.3, (rows, 1))
     v, u = np.linspace(-1, 1, rows)[:, None], np.linspace(-1, 1, columns)[None]
     raw += 5 * (rng.normal() * u + rng.normal() * v)
-    raw += rng.normal(0, 0.5) * u**2 + rng.normal(0, 0.5) * v**2 + rng.normal(0, 0.3) * u * v
-    raw = _scar(rng, raw.astype(np.float32))
+    raw += instrument.bow_nm * (
+        rng.normal() * u**2 + rng.normal() * v**2 + 0.6 * rng.normal() * u * v
+    )
+    raw = _scar(rng, raw.astype(np.float32), instrument.scars)
 
-    order = int(rng.choice(4, p=(0.1, 0.45, 0.3, 0.15)))
-    plane = np.stack([np.ones(raw.size), *(np.broadcast_to(w, raw.shape).ravel() for w in (u, v))])
-    level = raw - (np.linalg.lstsq(plane.T, raw.ravel())[0] @ plane).reshape(raw.shape)
-    height = flatten(level, order)
-    if rng.random() < 0.5:  # a careful operator leaves out what stands high
-        keep = height < np.median(height) + 0.1
-        for _ in range(2):
-            height = flatten(level, order, keep)
-            low, high = height[keep].mean(), height[~keep].mean()
-            keep = height < (low + high) / 2
+    raw -= raw.mean()
+    for slope in (u, v):  # at right angles to each other and to the mean
+        raw -= slope * ((raw * slope).mean() / (slope**2).mean())
+    order = instrument.order
+    if instrument.careful and film is not None:
+        height = level(raw, order, film[::native, ::native])
+    else:
+        height = flatten(raw, order)
     if native > 1:
         grid = np.meshgrid(*(np.arange(n) / native for n in surface.shape), indexing="ij")
         height = map_coordinates(height, grid, order=1, mode="nearest")
@@ -252,10 +339,10 @@ def _drift(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     return noise / noise.std()
 
 
-def _scar(rng: np.random.Generator, raw: np.ndarray) -> np.ndarray:
+def _scar(rng: np.random.Generator, raw: np.ndarray, scars: float) -> np.ndarray:
     """Let the tip stumble: streaks along the scan that begin at once and fade."""
     rows, columns = raw.shape
-    for _ in range(rng.poisson(rng.choice([0.0, 2.0, 8.0]) * rows / 512)):
+    for _ in range(rng.poisson(scars * rows / 512)):
         row, start = rng.integers(rows), rng.integers(columns)
         length = int(columns * rng.uniform(0.03, 0.5))
         fade = np.exp(-3 * np.arange(min(length, columns - start)) / length)
@@ -266,7 +353,7 @@ def _scar(rng: np.random.Generator, raw: np.ndarray) -> np.ndarray:
 
 
 def show_range(rng: np.random.Generator, height: np.ndarray) -> tuple[float, float]:
-    """Choose which heights are shown as black and as white.
+    """Choose which heights are shown as black and as white, each time in another way.
 
     Some viewers stretch the image between its extremes, so that one particle
     dims the film; some people set a round range. Nobody does the same twice.
@@ -284,6 +371,16 @@ def show_range(rng: np.random.Generator, height: np.ndarray) -> tuple[float, flo
     return middle - full / 2, middle + full / 2
 
 
+def round_range(height: np.ndarray) -> tuple[float, float]:
+    """Return the smallest of a few round ranges about the mean that holds 99 % of the heights.
+
+    As one operator does it, image after image. Height (H, W) and limits in nm.
+    """
+    reach = np.percentile(np.abs(height), 99)
+    half = next((h for h in _HALF_RANGES_NM if h >= reach), _HALF_RANGES_NM[-1])
+    return -half, half
+
+
 def _choose_scan(rng: np.random.Generator, sample: growth.FilmSample, aspect: float) -> float:
     """Choose a scan size at which the domains can be seen, as an operator would."""
     scans = np.array(_SCANS_UM)
@@ -294,7 +391,7 @@ def _choose_scan(rng: np.random.Generator, sample: growth.FilmSample, aspect: fl
     return float(rng.choice(good))
 
 
-def _make(seed: int, short_side: int, number: int, shot: int, file: Path) -> None:
+def _make(seed: int, short_side: int, instruments: str, number: int, shot: int, file: Path) -> None:
     """Simulate one micrograph and save it in one step."""
     sample = growth.draw_film_sample(seed, number)
     shared = np.random.default_rng([seed, number, 1])  # what images of a sample share
@@ -306,7 +403,8 @@ def _make(seed: int, short_side: int, number: int, shot: int, file: Path) -> Non
     position = "edge" if shot % 2 else "centre"
     pixel = 1000 * scan / long_side
     film = growth.grow(rng, sample, (short_side, long_side), pixel, position)
-    height = record(rng, film.height, pixel, native=2 if rng.random() < 0.25 else 1)
+    instrument = Instrument() if instruments == "one" else draw_instrument(rng)
+    height = record(rng, film.height, pixel, instrument, film.mask)
     about = {
         "name": f"{sample.name}_{position}_{shot}",
         "sample": sample.name,
@@ -314,7 +412,7 @@ def _make(seed: int, short_side: int, number: int, shot: int, file: Path) -> Non
         **{k: getattr(sample, k) for k in ("temperature_c", "pressure_torr", "time_s")},
         "scan_um": scan,
         "pixel_size_nm": pixel,
-        "range_nm": show_range(rng, height),
+        "range_nm": round_range(height) if instrument.round_range else show_range(rng, height),
     }
     picometres = np.clip(1000 * height, -32767, 32767).round().astype(np.int16)
     save_arrays(file, height=picometres, mask=film.mask, about=json.dumps(about))
@@ -334,6 +432,7 @@ def afm_micrographs(
     short_side: int = 512,
     workers: int = 1,
     folder: Path | None = None,
+    instruments: str = "many",
 ) -> AfmSet:
     """Simulate AFM micrographs, three to six of each sample, or read those that are there.
 
@@ -350,6 +449,9 @@ def afm_micrographs(
     folder
         Where finished micrographs are kept, so that an interrupted run goes on
         and a repeated one reads. By default ``simulated`` in the run folder.
+    instruments
+        ``"one"``: the same :class:`Instrument` and habits for all, as in the
+        study; ``"many"``: one drawn for each micrograph.
 
     Returns
     -------
@@ -360,14 +462,16 @@ def afm_micrographs(
     Raises
     ------
     ValueError
-        If there is no sample or the side is below 64.
+        If there is no sample, the side is below 64, or the instruments are neither.
     """
+    if instruments not in ("one", "many"):
+        raise ValueError(f"instruments are 'one' or 'many', got {instruments!r}")
     if samples < 1 or short_side < 64:
         raise ValueError(f"need samples >= 1 and short_side >= 64, got {samples} and {short_side}")
     shots = [(n, k) for n in range(samples) for k in range(_PER_SAMPLE[n % len(_PER_SAMPLE)])]
     files = finished_files(
         "afm",
-        partial(_make, seed, short_side),
+        partial(_make, seed, short_side, instruments),
         shots,
         [f"sample{n:02d}_{k}" for n, k in shots],
         workers,

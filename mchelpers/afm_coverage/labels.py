@@ -20,9 +20,11 @@ __all__ = [
     "coverage_curve",
     "coverage_uncertainty",
     "crop_export",
+    "hand_threshold",
     "li",
     "luminance",
     "otsu",
+    "outline_contrast",
     "overlap_curve",
     "two_gaussians",
 ]
@@ -328,6 +330,58 @@ def best_threshold(image: np.ndarray, truth: np.ndarray, dark: bool = False) -> 
     overlap = overlap_curve(image, truth, dark)
     best = np.flatnonzero(overlap == overlap.max())
     return int(best[len(best) // 2])
+
+
+def outline_contrast(image: np.ndarray) -> np.ndarray:
+    """Compute how sharp the outline is that each threshold would draw.
+
+    Parameters
+    ----------
+    image
+        (H, W) lightness, 0..255.
+
+    Returns
+    -------
+    (256,) float
+        Mean step of lightness between neighbours that the threshold parts, in an image
+        that is smoothed by one pixel; 0 where the outline is shorter than an eighth of
+        the short side.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    image = gaussian_filter(_lightness(image).astype(np.float32), 1)
+    level = np.rint(image).astype(int)
+    steps, pairs = np.zeros(256), np.zeros(256)
+    for one, other in ((level[1:], level[:-1]), (level[:, 1:], level[:, :-1])):
+        low, high = np.minimum(one, other).ravel(), np.maximum(one, other).ravel()
+        for total, weight in ((steps, high - low), (pairs, np.ones(low.size))):
+            # A threshold t parts the pair if low <= t < high.
+            change = np.bincount(low, weight, 256) - np.bincount(high, weight, 256)
+            total += np.cumsum(change)
+    return np.where(pairs >= min(image.shape) / 8, steps / np.maximum(pairs, 1), 0.0)
+
+
+def hand_threshold(image: np.ndarray, truth: np.ndarray) -> int:
+    """Choose a threshold as a careful hand does: it follows outlines, and knows which are film.
+
+    Of the thresholds whose outline is at least half as sharp as the sharpest, it takes
+    the one that overlaps most with the film. Where no edge of the film is in view, as in a
+    closed film, the outlines of something else are all that it can follow.
+
+    Parameters
+    ----------
+    image
+        (H, W) lightness, 0..255; the film is lighter.
+    truth
+        (H, W) bool, the film.
+
+    Returns
+    -------
+    int
+        0..255.
+    """
+    overlap, contrast = overlap_curve(image, truth), outline_contrast(image)
+    return int(np.argmax(np.where(2 * contrast >= contrast.max(), overlap, -1)))
 
 
 @dataclass(frozen=True)

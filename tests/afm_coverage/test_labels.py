@@ -204,3 +204,34 @@ def test_doubt_is_small_between_two_levels_and_large_on_a_ramp():
     for threshold, delta in ((300, 5), (100, 0)):
         with pytest.raises(ValueError, match="threshold"):
             labelling.coverage_uncertainty(ramp, threshold, delta)
+
+
+def steps(*levels, side=64):
+    """Columns of even lightness, one beside the other."""
+    return np.repeat(np.array(levels, np.uint8), side // len(levels))[None].repeat(side, 0)
+
+
+def test_an_outline_is_as_sharp_as_the_step_that_it_follows():
+    contrast = labelling.outline_contrast(steps(50, 150))
+    assert (contrast[:50] == 0).all() and (contrast[150:] == 0).all()
+    assert contrast[100] == pytest.approx(40, abs=3)  # 100 levels, smoothed by one pixel
+    assert contrast[60] < contrast[100]
+    soft = labelling.outline_contrast(np.linspace(50, 150, 64).astype(np.uint8)[None].repeat(64, 0))
+    assert 0 < soft[100] < 3
+    speck = steps(90, 90)
+    speck[30, 30] = 250  # too short an outline
+    assert not labelling.outline_contrast(speck).any()
+
+
+def test_a_hand_follows_the_edges_of_the_film_where_they_are_in_view():
+    picture = steps(60, 110, 160, 160)  # substrate, film, second layer
+    film = picture > 100
+    assert 60 <= labelling.hand_threshold(picture, film) < 110
+    assert ((picture > labelling.hand_threshold(picture, film)) == film).mean() == 1
+
+
+def test_a_hand_takes_the_second_layer_of_a_closed_film_for_the_film():
+    """Nothing in the picture says otherwise: a label can only be what is seen."""
+    picture = steps(110, 110, 160, 160)
+    label = picture > labelling.hand_threshold(picture, np.ones(picture.shape, bool))
+    assert label.mean() == pytest.approx(0.5, abs=0.05)
