@@ -185,12 +185,6 @@ def film():
     return FilmNetwork(2)
 
 
-def lite_unet():
-    from mchelpers.afm_coverage.lite import LiteUNet
-
-    return LiteUNet()
-
-
 def layout():
     from mchelpers.afm_coverage.whole import study_layout
 
@@ -252,7 +246,6 @@ CALLS = {
     "afm_coverage.labels.outline_contrast": fits(kind="u1"),
     "afm_coverage.labels.overlap_curve": fits(kind="u1"),
     "afm_coverage.labels.two_gaussians": fits(kind="u1"),
-    "afm_coverage.lite.describe_lite": fits((2, 64, 64), "u1", network=lite_unet),
     "afm_coverage.patches.cut_patches": fits(kind="u1", images=pair, masks=pair, side=4, count=2),
     "afm_coverage.regression.predict_coverage": fits(
         (2, 224, 224), "u1", network=partial(network, pool=True)
