@@ -147,6 +147,28 @@ def make_book(root: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory):
+    """Return the root of a tiny book that was really executed once."""
+    from mchelpers.book.execute import execute
+    from mchelpers.pages.generate import write_pages
+    from mchelpers.record.chapter import Chapter
+
+    root = make_book(tmp_path_factory.mktemp("book"))
+    execute(Chapter("demo/01_first", root), "laptop")
+    write_pages(root)
+    return root
+
+
+@pytest.fixture
+def done(executed, tmp_path):
+    """Return the chapter of a fresh copy of the executed book."""
+    from mchelpers.record.chapter import Chapter
+
+    shutil.copytree(executed, tmp_path / "copy")
+    return Chapter("demo/01_first", tmp_path / "copy")
+
+
 @pytest.fixture
 def book(tmp_path):
     """Return the root of a tiny book that was never executed."""

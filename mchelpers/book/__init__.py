@@ -1,1 +1,1 @@
-"""What makes the book: executing chapters, the record, the claims, and the pages from both."""
+"""What makes the book: executing chapters, the lock, packing trainings, the site."""

@@ -49,8 +49,8 @@ def command_execute(root: Path, args) -> list[str]:
     stand where results stand.
     """
     from ..claims.results import check_claims
+    from ..pages.generate import write_pages
     from .execute import execute_all
-    from .pages import write_pages
 
     tier = args.tier or default_tier()
     chosen = chapters(root, args.name)
@@ -69,7 +69,7 @@ def command_verify(root: Path, args) -> list[str]:
 
     At the smoke tier, which is not recorded, both executions are made here.
     """
-    from .pages import write_pages
+    from ..pages.generate import write_pages
     from .verify import faults, run_twice, verify
 
     found = []
@@ -89,8 +89,8 @@ def command_verify(root: Path, args) -> list[str]:
 def command_check(root: Path, args) -> list[str]:
     """Hold every page against the record and the claims."""
     from ..claims.results import check_claims
-    from .pages import check_pages
-    from .weights import check_weights
+    from ..pages.generate import check_pages
+    from ..pages.weights import check_weights
 
     faults = [f for c in chapters(root) for f in check_chapter(c, args.allow_smoke)]
     faults += check_claims(root) + check_install_lines(root) + check_weights(root)
@@ -126,7 +126,7 @@ def command_text(root: Path, args) -> list[str]:
 def command_pages(root: Path, args) -> list[str]:
     """Write the generated pages and the words of the notebooks."""
     from ..claims.results import check_claims
-    from .pages import write_pages
+    from ..pages.generate import write_pages
 
     return check_claims(root) or write_pages(root)
 
@@ -174,7 +174,7 @@ def command_adopt(root: Path, args) -> list[str]:
 
 def command_ship(root: Path, args) -> list[str]:
     """Copy kept trainings to the weights that ship with the book, and register them."""
-    from .weights import ship
+    from ..pages.weights import ship
 
     for name in args.names:
         print(f"{ship(root, name)}: write its card in weights/cards.yml")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..claims.entries import load_claims
 from ..claims.results import load_results
+from ..pages.plain import dump, render
 from ..record.chapter import (
     Chapter,
     cell_hashes,
@@ -25,7 +26,6 @@ from ..record.chapter import (
 from ..record.checkout import commit, python_path
 from ..record.files import write_atomically, write_together
 from .bars import bars_to_text
-from .plain import dump, render
 from .repeat import drift
 
 __all__ = ["ChapterError", "execute", "execute_all", "run_chapter", "update_text"]
@@ -90,6 +90,27 @@ def _old_results(chapter: Chapter, tier: str) -> dict[str, dict]:
         return load_results(chapter.root, chapter.name.partition("/")[0])
     except ValueError:
         return {}  # a record is damaged: this execution mends it, or `check` names it
+
+
+def _history(chapter: Chapter, record: dict, claimed: set[str]) -> list[dict]:
+    """List a chapter's executions, this one last, each with what moved since the one before."""
+    try:
+        old = load_record(chapter) or {}
+    except ValueError:
+        old = {}  # damaged: this execution mends it
+    before, now = (
+        {key: result["mean"] for key, result in made.get("results", {}).items()}
+        for made in (old, record)
+    )
+    name = chapter.name.partition("/")[2]
+    moved = {
+        key: [before[key], now[key]]
+        for key in sorted(before.keys() & now.keys())
+        if before[key] != now[key] and f"{name}:{key}" in claimed
+    }
+    made = {k: record[k] for k in ("executed_at", "tier", "commit")}
+    made |= {"new": len(now.keys() - before), "gone": len(before.keys() - now), "moved": moved}
+    return [*old.get("history", []), made]
 
 
 def _check_writable(chapter: Chapter) -> None:
@@ -198,6 +219,7 @@ def execute(chapter: Chapter, tier: str, accept_drift: bool = False) -> dict:
         "peak_gpu_memory_mb": ran["peak_gpu_memory_mb"],
         "results": ran["results"],
     }
+    record["history"] = _history(chapter, record, {k for c in claims for k in c.keys})
     if not accept_drift:
         moved = drift(claims, name, _old_results(chapter, ran["tier"]), ran["results"])
         if moved:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ..pages.plain import render
 from ..record.chapter import Chapter, cell_hashes, load_record, outputs_hash, read_page
-from .plain import render
 
 __all__ = ["check_chapter"]
 

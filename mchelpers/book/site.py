@@ -10,11 +10,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from base64 import b64decode
 from pathlib import Path
 
+from ..pages.plain import dump, merged
 from ..record.chapter import chapters
 from ..record.files import write_atomically
-from .plain import dump, merged
 
 __all__ = ["build", "lay_source"]
 
@@ -30,11 +31,23 @@ def lay_source(root: Path) -> Path:
     shutil.copytree(root / "book", source / "book", ignore=others)
     for chapter in chapters(root):
         page = source / "book" / f"{chapter.name}.ipynb"
-        write_atomically(page, dump(merged(chapter)))
+        notebook = merged(chapter)
+        _lay_figures(notebook, source / "book" / "_figures")
+        write_atomically(page, dump(notebook))
         # An unchanged page is not built again.
         newest = max((chapter.source, chapter.notebook), key=lambda f: f.stat().st_mtime)
         shutil.copystat(newest, page)
     return source
+
+
+def _lay_figures(notebook, folder: Path) -> None:
+    """Write each labelled figure as ``<label>.png``, so that other pages can show it too."""
+    for cell in notebook.cells:
+        label = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        for output in cell.get("outputs", []) if label else ():
+            if "image/png" in output.get("data", {}):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{label}.png").write_bytes(b64decode(output.data["image/png"]))
 
 
 def build(root: Path, target: Path) -> Path | None:

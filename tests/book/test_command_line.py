@@ -128,7 +128,9 @@ def test_an_execution_says_beforehand_what_it_took(command, sound, monkeypatch):
 
 def test_an_execution_says_which_other_pages_wait(command, sound, monkeypatch):
     monkeypatch.setattr("mchelpers.book.execute.execute_all", lambda *rest: [])
-    monkeypatch.setattr("mchelpers.book.pages.write_pages", lambda root: ["demo/02: an odd word"])
+    monkeypatch.setattr(
+        "mchelpers.pages.generate.write_pages", lambda root: ["demo/02: an odd word"]
+    )
     arguments = ["execute", "demo/01_first", "--tier", "laptop"]
     status, out, _ = command(sound, *arguments)
     assert (status, out) == (

@@ -6,9 +6,10 @@ import platform
 import nbformat
 import pytest
 
-from mchelpers.book import execute, lock, pages
+from mchelpers.book import execute, lock
 from mchelpers.book.lock import check_chapter
 from mchelpers.claims import results
+from mchelpers.pages import generate, runs
 from mchelpers.record import chapter as record
 from mchelpers.record.schema import first_fault
 
@@ -16,7 +17,7 @@ from mchelpers.record.schema import first_fault
 def test_an_executed_chapter_passes_the_lock(done):
     assert check_chapter(done) == []
     assert results.check_claims(done.root) == []
-    assert pages.check_pages(done.root) == []
+    assert generate.check_pages(done.root) == []
 
 
 def test_the_record_says_what_ran(done):
@@ -237,7 +238,7 @@ def test_a_changed_helper_is_named_and_what_no_cell_reaches_does_not_count(done)
     text = (package / "__init__.py").read_text()
     (package / "__init__.py").write_text(text.replace("seed: int = 0", "seed: int = 1"))
     assert record.changed_helpers(done, ran) == ["start"]
-    assert "the code of start changed" in pages.banner(done)[1]
+    assert "the code of start changed" in runs.banner(done)[1]
 
 
 def test_find_root_outside_a_book(tmp_path):

@@ -11,8 +11,9 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mchelpers.book import execute, pages, repeat, verify
+from mchelpers.book import execute, repeat, verify
 from mchelpers.claims.entries import Claim, Tolerance
+from mchelpers.pages import runs
 from mchelpers.record import chapter as record
 from mchelpers.run import summarise
 
@@ -181,8 +182,8 @@ def test_a_second_execution_stands_beside_the_first(done):
     after = record.load_record(done)
     assert after.pop("again") == again
     assert after == before
-    assert any(s.startswith("Executed twice: again on ") for s in pages.banner(done))
-    assert "Of its results 1 came out the same, 0 are times" in " ".join(pages.banner(done))
+    assert any(s.startswith("Executed twice: again on ") for s in runs.banner(done))
+    assert "Of its results 1 came out the same, 0 are times" in " ".join(runs.banner(done))
 
 
 def test_what_a_second_execution_made_otherwise_is_a_fault(done):
@@ -191,7 +192,7 @@ def test_what_a_second_execution_made_otherwise_is_a_fault(done):
     done.record.write_text(json.dumps(ran))
     again = verify.verify(done, "laptop")
     assert verify.faults(done, again) == ["demo/01_first: demo.score moved: 0.5 to 0.6"]
-    assert "0 moved within their tolerance, 1 beyond: demo.score." in " ".join(pages.banner(done))
+    assert "0 moved within their tolerance, 1 beyond: demo.score." in " ".join(runs.banner(done))
 
 
 def test_only_what_was_recorded_at_that_tier_can_be_verified(done):

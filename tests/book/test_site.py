@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from base64 import b64encode
 from types import SimpleNamespace
 
 import jupytext
@@ -10,7 +11,7 @@ import pytest
 from nbformat.v4 import new_output
 
 from mchelpers.book import site
-from mchelpers.book.plain import dump, render
+from mchelpers.pages.plain import dump, render
 from mchelpers.record import chapter as record
 
 
@@ -53,6 +54,20 @@ def test_each_page_stands_there_once_beside_the_other_files(chapter):
         "book/demo/claims.yml",
         "book/demo/index.md",
     ]
+
+
+def test_labelled_figures_stand_ready_for_other_pages(chapter):
+    head = "```{code-cell} ipython3\n"
+    named = f"{head}---\nmystnb:\n  figure:\n    caption: A.\n    name: fig-a\n---\nrun.log("
+    chapter.source.write_text(chapter.source.read_text().replace(f"{head}run.log(", named))
+    notebook = jupytext.read(chapter.source)
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    png = b"\x89PNG and so on"
+    for cell in code:  # only the second has a label
+        cell.outputs = [new_output("display_data", {"image/png": b64encode(png).decode()})]
+    chapter.notebook.write_text(dump(notebook))
+    folder = site.lay_source(chapter.root) / "book" / "_figures"
+    assert [(f.name, f.read_bytes()) for f in folder.iterdir()] == [("fig-a.png", png)]
 
 
 def test_the_records_are_found_from_the_source(chapter):

@@ -1,26 +1,22 @@
-"""Pages made from the record: verdicts, runs, the table in the README, words of notebooks."""
+"""Pages of what ran: executions, where a chapter works, what moved; and the banner of a page."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
-from ..inputs.page import inputs_page
 from ..record.chapter import Chapter, changed_helpers, chapters, load_record
-from ..record.files import write_together
 from ..record.machine import describe
-from .api import api_page
-from .plain import render
-from .verdicts import missed_page, results_page, sentences_page, table, verdict_table
-from .weights import weights_page
+from .verdicts import table
 
-__all__ = ["check_pages", "generate", "write_pages"]
+__all__ = ["banner", "changes_page", "runs_page", "status_page"]
 
-NOTICE = "<!-- Made by `python -m mchelpers pages` from the record; do not edit. -->\n"
-BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
+ELSEWHERE = "elsewhere.json"
 
 
-def _runs_page(root: Path) -> str:
+def runs_page(root: Path, notice: str) -> str:
+    """Make the page of what ran, where, for how long."""
     rows, changed, amended, machines = [], [], {}, Counter()
     for chapter in chapters(root):
         if (record := load_record(chapter)) is None:
@@ -66,7 +62,7 @@ def _runs_page(root: Path) -> str:
     return "\n".join(
         [
             "# What ran, where, for how long\n",
-            NOTICE,
+            notice,
             "*Wall* is the time of the recorded execution from start to end. *Training* is the "
             "sum over all training epochs when they ran, each counted in full where several ran "
             "side by side; trainings that an execution found finished were not done again, so "
@@ -82,66 +78,74 @@ def _runs_page(root: Path) -> str:
     )
 
 
-def generate(root: Path) -> dict[Path, str]:
-    """Make the text of every generated page: path -> text.
-
-    Raises
-    ------
-    ValueError
-        If a claim, a record, a title or the README's marks are not as they must be.
-    """
-    record = root / "book" / "record"
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or not mark:
-        raise ValueError(f"README.md needs one line {BEGIN} and one line {END} below it")
-    counted = verdict_table(root)
-    return {
-        record / "sentences.md": sentences_page(root, NOTICE),
-        record / "missed.md": missed_page(root, NOTICE),
-        record / "results.md": results_page(root, NOTICE),
-        record / "runs.md": _runs_page(root),
-        record / "_verdicts.md": NOTICE + "\n" + counted,
-        root / "book" / "reference" / "api.md": api_page(root, NOTICE),
-        root / "book" / "reference" / "inputs.md": inputs_page(NOTICE),
-        readme: f"{before}{BEGIN}\n{counted}{END}{after}",
-        **weights_page(root),
-    }
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
-def write_pages(root: Path) -> list[str]:
-    """Write every generated page, and the words of every notebook.
-
-    Returns
-    -------
-    list of str
-        One sentence per notebook that stays as it is: its code changed, or a word is unknown.
-    """
-    files, failures = generate(root), []
+def status_page(root: Path, notice: str) -> str:
+    """Make the matrix of where each chapter was executed, and what it needed there."""
+    file = root / "book" / "record" / ELSEWHERE
+    places = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    rows = []
     for chapter in chapters(root):
-        try:
-            if chapter.notebook.exists():
-                files[chapter.notebook] = render(chapter)
-        except ValueError as error:
-            failures.append(str(error))
-    write_together(files)
-    return failures
+        if (record := load_record(chapter)) is None:
+            continue
+        where = "GPU" if record["machine"]["gpu"] else "CPU"
+        took = f"{record['tier']}: {_minutes(record['wall_s'])}, {record['peak_memory_mb']:,.0f} MB"
+        cells = {"CPU": "–", "GPU": "not yet", where: took}
+        ran = [place["chapters"].get(chapter.name) for place in places]
+        told = ["–" if r is None else r["fault"] or f"{r['seconds']:.0f} s" for r in ran]
+        rows.append([f"[{chapter.name}](/book/{chapter.name}.ipynb)", *cells.values(), *told])
+    names = [f"{place['name']} ({place['executed_at'][:10]})" for place in places]
+    return "\n".join(
+        [
+            "# Where each chapter works\n",
+            notice,
+            "*CPU* and *GPU* are the recorded executions, with the peak memory of the chapter's "
+            "process. The other columns are executions at the smoke tier of each notebook as it "
+            "is downloaded, from an empty folder, in a fresh environment with the installed "
+            "package and no repository on disk, as in Colab; the versions that were there are "
+            "below. What stands instead of seconds is the reason why it did not run.\n",
+            table(["chapter", "CPU", "GPU", *names], rows),
+            *(f"- **{place['name']}**: {_versions(place['versions'])}" for place in places),
+            "",
+        ]
+    )
 
 
-def check_pages(root: Path) -> list[str]:
-    """List generated pages that are not what the record makes."""
-    try:
-        pages = generate(root)
-    except ValueError as error:
-        return [str(error)]
-    faults = []
-    for path, text in pages.items():
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            name = path.relative_to(root)
-            faults.append(f"{name} is not what the record makes; run: python -m mchelpers pages")
-    return faults
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def changes_page(root: Path, notice: str) -> str:
+    """Make the page of each chapter's executions and of the claimed results that moved."""
+    parts = [
+        "# What changed, chapter by chapter\n",
+        notice,
+        "Each recorded execution of a chapter, the newest first: how many results came and went, "
+        "and which of those that a claim rests on moved since the execution before.\n",
+    ]
+    for chapter in chapters(root):
+        history = (load_record(chapter) or {}).get("history", [])
+        rows = [
+            [
+                made["executed_at"][:10],
+                made["tier"],
+                made["commit"] or "none",
+                str(made["new"]),
+                str(made["gone"]),
+                _moved(made["moved"]),
+            ]
+            for made in reversed(history)
+        ]
+        if rows:
+            head = ["executed", "tier", "commit", "new", "gone", "claimed results that moved"]
+            parts += [f"## [{chapter.name}](/book/{chapter.name}.ipynb)\n", table(head, rows)]
+    return "\n".join(parts)
+
+
+def _moved(moved: dict[str, list[float]]) -> str:
+    return _listed([f"`{k}` {a:.4g} → {b:.4g}" for k, (a, b) in moved.items()]) or "none"
 
 
 def banner(chapter: Chapter) -> list[str] | None:

@@ -11,10 +11,11 @@ import pytest
 from conftest import CHAPTER, REPOSITORY
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from mchelpers.book import execute, pages
+from mchelpers.book import execute
 from mchelpers.book.bars import STATE, VIEW, bars_to_text
 from mchelpers.book.lock import check_chapter
-from mchelpers.book.plain import GLUE, dump, merged, plain, render
+from mchelpers.pages import generate
+from mchelpers.pages.plain import GLUE, dump, merged, plain, render
 from mchelpers.record import chapter as record
 
 HEAD = CHAPTER[: CHAPTER.index("# First")]
@@ -256,8 +257,8 @@ def test_the_lock_sees_stale_words_and_the_pages_command_refreshes_them(study, m
     other.notebook.write_text(other.notebook.read_text().replace("0.25", "0.75"))
     (fault,) = check_chapter(chapter)
     assert "differ" in fault and "mchelpers text demo/01_first" in fault
-    monkeypatch.setattr(pages, "generate", lambda root: {})
-    assert pages.write_pages(study) == []
+    monkeypatch.setattr(generate, "generate", lambda root: {})
+    assert generate.write_pages(study) == []
     assert check_chapter(chapter) == []
     assert "It is 0.75." in chapter.notebook.read_text()
 
@@ -275,8 +276,8 @@ def test_the_lock_sees_edited_words_metadata_and_constructs_it_does_not_know(stu
     assert fault.startswith("demo/01_first: unknown role {abbr}")
     with pytest.raises(execute.ChapterError, match="abbr"):
         execute.update_text(chapter)
-    monkeypatch.setattr(pages, "generate", lambda root: {})
-    assert any("abbr" in failure for failure in pages.write_pages(study))
+    monkeypatch.setattr(generate, "generate", lambda root: {})
+    assert any("abbr" in failure for failure in generate.write_pages(study))
 
 
 def bar(state, name, left, right, hidden=False):

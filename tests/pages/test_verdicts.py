@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mchelpers.book import verdicts
 from mchelpers.claims.results import check_claims
+from mchelpers.pages import verdicts
 from mchelpers.record import chapter as record
 
 CLAIMS = """\

@@ -240,7 +240,7 @@ class _Words:
         if role.startswith("py:"):
             return self._code(text)
         if role not in self.roles:
-            raise self.refuse(f"unknown role {{{role}}}`{text}`; teach it to mchelpers.book.plain")
+            raise self.refuse(f"unknown role {{{role}}}`{text}`; teach it to mchelpers.pages.plain")
         return self.roles[role](text)
 
     def _block(self, match: re.Match) -> str:
@@ -259,7 +259,7 @@ class _Words:
         if kind in ADMONITIONS.split():
             lines = [f"**{argument or kind.capitalize()}**", "", *self.spell(body).splitlines()]
             return "\n".join(f"> {line}".rstrip() for line in lines) + "\n"
-        raise self.refuse(f"unknown directive {{{kind}}}; teach it to mchelpers.book.plain")
+        raise self.refuse(f"unknown directive {{{kind}}}; teach it to mchelpers.pages.plain")
 
     def _number(self, text: str) -> str:
         import nbformat

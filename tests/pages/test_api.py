@@ -4,7 +4,7 @@ import re
 
 from conftest import REPOSITORY
 
-from mchelpers.book import api
+from mchelpers.pages import api
 
 
 def test_every_public_module_is_there_once():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mchelpers.book import pages
+from mchelpers.pages import generate as pages
 from mchelpers.record import chapter as record
 
 

@@ -6,7 +6,7 @@ import yaml
 from conftest import REPOSITORY
 
 from mchelpers import kept
-from mchelpers.book import weights
+from mchelpers.pages import weights
 
 NAME = "net-0123456789abcdef"
 CARD = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from docutils import nodes
 
 from ..record.chapter import Chapter, find_root
-from .pages import banner
+from .runs import banner
 
 __all__ = ["setup"]
 
