@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import check_image, check_mask
 from ..metrics import check_masks, per_image
 
-__all__ = ["auc_per_image", "macro", "oracle_threshold", "surface_dice"]
+__all__ = ["auc_per_image", "contaminant_f1", "macro", "oracle_threshold", "surface_dice"]
 
 
 def macro(
@@ -18,6 +18,20 @@ def macro(
 ) -> dict[str, float]:
     """Average the scores over images: every micrograph counts the same."""
     return {k: float(v.mean()) for k, v in per_image(masks, truth, ignore, empty).items()}
+
+
+def contaminant_f1(logits, targets) -> float:
+    """Average the F1 of the contaminant over images, for learning curves.
+
+    Parameters
+    ----------
+    logits
+        (N, 2, H, W) float tensor; the second channel is the contaminant.
+    targets
+        (N, H, W) int tensor, 1 is contaminant.
+    """
+    masks = (logits[:, 1] > logits[:, 0]).numpy()
+    return macro(masks, targets.numpy() == 1)["f1"]
 
 
 def oracle_threshold(scores: np.ndarray, truth: np.ndarray, steps: int = 64) -> np.ndarray:

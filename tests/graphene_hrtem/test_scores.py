@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,14 @@ def test_macro_averages_over_images():
     guess = np.concatenate([square(8), square(0), square(0)])
     assert scores_of.macro(guess, truth)["f1"] == pytest.approx(1 / 3)
     assert metrics.pooled(guess, truth)["f1"] > 0.98
+
+
+def test_contaminant_is_where_the_second_logit_is_higher():
+    truth = np.concatenate([square(8), square(4)])
+    logits = torch.zeros(2, 2, 10, 10)
+    logits[:, 1] = torch.from_numpy(truth).float() - 0.5
+    assert scores_of.contaminant_f1(logits, torch.from_numpy(truth).long()) == 1
+    assert scores_of.contaminant_f1(-logits, torch.from_numpy(truth).long()) < 0.2
 
 
 def test_the_oracle_finds_the_separating_threshold():
